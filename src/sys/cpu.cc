@@ -1,0 +1,58 @@
+#include "sys/cpu.h"
+
+#include <sched.h>
+
+#include <cstdio>
+#include <fstream>
+#include <sstream>
+
+namespace cresset::sys {
+
+CpuFeatures read_cpu_features() {
+  CpuFeatures f;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  f.avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  f.avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+             __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq");
+  f.avx512_vnni = f.avx512 && __builtin_cpu_supports("avx512vnni");
+  f.avx512_bf16 = f.avx512 && __builtin_cpu_supports("avx512bf16");
+#endif
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.rfind("model name", 0) == 0) {
+      const size_t colon = line.find(": ");
+      if (colon != std::string::npos) f.name = line.substr(colon + 2);
+      break;
+    }
+  }
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) f.cores_online = CPU_COUNT(&set);
+  return f;
+}
+
+Memory read_memory() {
+  Memory memory;
+  std::ifstream info("/proc/meminfo");
+  for (std::string line; std::getline(info, line);) {
+    std::istringstream words(line);
+    std::string key;
+    unsigned long long kib = 0;
+    words >> key >> kib;
+    if (key == "MemTotal:") memory.total = kib * 1024;
+    if (key == "MemAvailable:") memory.available = kib * 1024;
+  }
+  return memory;
+}
+
+unsigned long long read_resident_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    unsigned long long kib = 0;
+    if (std::sscanf(line.c_str(), "VmRSS: %llu", &kib) == 1) return kib * 1024;
+  }
+  return 0;
+}
+
+}  // namespace cresset::sys

@@ -1,0 +1,27 @@
+// What this CPU can do, asked once at start and passed on.
+#pragma once
+
+#include <string>
+
+namespace cresset::sys {
+
+struct CpuFeatures {
+  bool avx2 = false;         // with FMA and F16C
+  bool avx512 = false;       // F, BW, VL, DQ
+  bool avx512_vnni = false;
+  bool avx512_bf16 = false;
+  std::string name;          // the model name the CPU reports
+  int cores_online = 1;      // that this process may use
+};
+
+CpuFeatures read_cpu_features();
+
+// Bytes of physical memory, and what is free for use now (0 where unknown).
+struct Memory {
+  unsigned long long total = 0, available = 0;
+};
+Memory read_memory();
+// Resident bytes of this process (0 where unknown).
+unsigned long long read_resident_bytes();
+
+}  // namespace cresset::sys
