@@ -1,5 +1,6 @@
-// Touches everything that an opened GGUF file offers, as a model loader would: what opens must be safe to read.
-// Shared by the loader's tests and its fuzz target. Throws nothing, checks nothing: the sanitizers look on.
+// Touches everything that an opened GGUF file offers, as a model loader would: what opens must be safe to
+// read. Shared by the loader's tests and its fuzz target. Throws nothing, checks nothing: the sanitizers look
+// on.
 #pragma once
 
 #include <cstddef>

@@ -3,6 +3,7 @@
 
     python3 tools/golden/make_gguf_seeds.py
 
+Numbers after # are issues and pull requests of the project named.
 good-*: must open. bad-*: must be refused (src/engine/load/gguf_test.cc runs all of them and names the reason).
 later-*: a sound file that a later stage (vocabulary, model config) must refuse.
 The format is written here by hand, independent of our own writer. Each file is under 4 KiB.
@@ -89,14 +90,16 @@ SEEDS = {
     "good-gap-and-disorder": gguf(
         tensors=[tensor("b", [8], TYPE_F32, 128), tensor("a", [8], TYPE_F32, 0)], data=b"\2" * 160),
     # Sound for the loader, to be refused later.
-    # ggml-org/llama.cpp pull 25969: a byte token that is not a byte makes a heap write.
+    # llama.cpp #25969: a byte token that is not a byte makes a heap write.
     "later-byte-token": gguf([ARCH, kv("tokenizer.ggml.tokens", ARRAY, strings(["<0x-1>", "<0xZZ>", "<0x100>"]))]),
-    # ggml-org/llama.cpp issue 25821: more layers than the loader has room for.
+    # llama.cpp #25821: more layers than the loader has room for.
     "later-block-count": gguf([ARCH, kv("llama.block_count", U32, u32(100000))]),
-    # ggml-org/llama.cpp issue 26690: an array where a scalar is read, and one of another item type.
+    # llama.cpp #26690: an array where a scalar is read, and arrays of narrower items than the reader strides over.
     "later-array-confusion": gguf([
         ARCH, kv("llama.block_count", ARRAY, array(U32, [u32(1)])),
-        kv("tokenizer.ggml.tokens", ARRAY, array(U64, [u64(0x4141414141414141)]))]),
+        kv("tokenizer.ggml.tokens", ARRAY, strings(["a", "b"])),
+        kv("tokenizer.ggml.scores", ARRAY, array(U8, [b"\1", b"\2"])),
+        kv("tokenizer.ggml.token_type", ARRAY, array(I8, [b"\1", b"\1"]))]),
     # Not this format.
     "bad-magic": b"GGML" + gguf()[4:],
     "bad-version-1": gguf(version=1),
@@ -124,8 +127,9 @@ SEEDS = {
     "bad-cve-2025-53630-sum": gguf(
         tensors=[tensor("a", [2**61 - 8], TYPE_F32, 0), tensor("b", [2**61 - 8], TYPE_F32, 2**63),
                  tensor("c", [32], TYPE_F32, 2**64 - 64)], data=b"\0" * 128),
-    # CVE-2026-33298, ggml-org/llama.cpp issue 18674: the product of the dimensions overflows to a small size.
+    # CVE-2026-33298, llama.cpp #18674: the product of the dimensions overflows to a small size.
     "bad-cve-2026-33298-product": gguf(tensors=[tensor("a", [2**32, 2**32], TYPE_F32, 0)], data=b"\0" * 64),
+    "bad-product-2-42": gguf(tensors=[tensor("a", [1152, 2**42 + 1], TYPE_Q8_0, 0)], data=b"\0" * 64),
     "bad-product-four-dims": gguf(tensors=[tensor("a", [2**16] * 4, TYPE_F16, 0)], data=b"\0" * 64),
     "bad-bytes-overflow": gguf(tensors=[tensor("a", [2**62], TYPE_F32, 0)], data=b"\0" * 64),
     # CVE-2026-7482: a tensor claims more than the file holds, and the reader leaks what lies behind.
@@ -137,7 +141,7 @@ SEEDS = {
     "bad-offset-misaligned": gguf(tensors=[tensor("a", [8], TYPE_F32, 4)], data=b"\0" * 64),
     "bad-overlap": gguf(tensors=[tensor("a", [16], TYPE_F32, 0), tensor("b", [8], TYPE_F32, 32)], data=b"\0" * 64),
     "bad-overlap-same": gguf(tensors=[F32_TENSOR, tensor("b", [8], TYPE_F32, 0)], data=b"\0" * 64),
-    # ggml-org/llama.cpp issues 24997 and 26318: the alignment is unbounded, zero or of the wrong type.
+    # llama.cpp #24997, #26318: the alignment is unbounded, zero or of the wrong type.
     "bad-alignment-zero": alignment(U32, u32(0)),
     "bad-alignment-huge": alignment(U32, u32(2**31)),
     "bad-alignment-odd": alignment(U32, u32(48)),
@@ -146,9 +150,12 @@ SEEDS = {
     "bad-alignment-signed": alignment(I32, struct.pack("<i", -32)),
     "bad-alignment-string": alignment(STRING, text("32")),
     "bad-alignment-array": alignment(ARRAY, array(U32, [u32(32)])),
-    # ggml-org/llama.cpp issue 27188: a reader in Python hangs on 43 bytes; counts that nothing backs.
-    "bad-43-bytes": gguf([text("a.b") + u32(ARRAY)], n_keys=U64_MAX),
-    # ollama issue 17042: a tiny file, a huge allocation.
+    # llama.cpp #27188: a reader in Python never comes back from counts that nothing backs.
+    "bad-array-2-63": gguf([kv("a", ARRAY, u32(U8) + u64(2**63))]),
+    "bad-nested-array-2-62": gguf([kv("a", ARRAY, u32(ARRAY) + u64(1) + u32(ARRAY) + u64(2**62))]),
+    "bad-key-count-2-63": gguf(n_keys=2**63),
+    "bad-tensor-count-2-63": gguf(n_tensors=2**63),
+    # ollama #17042, llama.cpp #19003: a tiny file, a huge allocation.
     "bad-huge-array": gguf([kv("a", ARRAY, u32(U8) + u64(2**40))]),
     "bad-huge-empty-arrays": gguf([kv("a", ARRAY, u32(ARRAY) + u64(2**32) + array(U8, []) * 8)]),
     # Nesting and types.
@@ -163,7 +170,8 @@ SEEDS = {
     "bad-row-not-blocks": gguf(tensors=[tensor("a", [576, 4], TYPE_Q4_K, 0)], data=b"\0" * 2048),
     # Names.
     "bad-key-twice": gguf([ARCH, ARCH]),
-    "bad-key-empty": gguf([kv("", U8, b"\0")]),
+    # llama.cpp #24884: an empty key ends the process.
+    "bad-key-empty": gguf([kv("", U64, u64(0))]),
     "bad-key-not-utf8": gguf([kv(b"a\xff", U8, b"\0")]),
     "bad-tensor-twice": gguf(tensors=[F32_TENSOR, tensor("a", [8], TYPE_F32, 32)], data=b"\0" * 64),
     "bad-tensor-empty-name": gguf(tensors=[tensor("", [8], TYPE_F32, 0)], data=b"\0" * 64),

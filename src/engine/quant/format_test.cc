@@ -53,13 +53,15 @@ TEST(Format, MeansWhatTheReferenceSaysBitForBit) {
     }
     ++blocks_seen[name];
   }
-  EXPECT_EQ(blocks_seen.size(), static_cast<size_t>(kFormatCount - 1)) << "every format but F32 has a golden block";
+  EXPECT_EQ(blocks_seen.size(), static_cast<size_t>(kFormatCount - 1))
+      << "every format but F32 has a golden block";
 }
 
 TEST(Format, ReadsBlocksOneAfterAnotherAtAnyAddress) {
   for (const FormatTraits& f : all_formats()) {
     std::vector<std::byte> bytes(1 + 3 * f.block_bytes);
-    for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<std::byte>(i * 7 % 64);  // no NaN among them
+    for (size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = static_cast<std::byte>(i * 7 % 64);  // no NaN among them
     const auto rows = std::span(bytes).subspan(1);
     std::vector<float> together(3 * f.block_items), alone(f.block_items);
     dequantise_row(f.format, rows, together);
@@ -115,7 +117,9 @@ double half_by_definition(uint16_t half) {
   return (half & 0x8000) != 0 ? -magnitude : magnitude;
 }
 
-bool is_nan_half(uint16_t half) { return (half & 0x7C00) == 0x7C00 && (half & 0x3FF) != 0; }
+bool is_nan_half(uint16_t half) {
+  return (half & 0x7C00) == 0x7C00 && (half & 0x3FF) != 0;
+}
 
 TEST(Half, EveryOneBecomesItsExactFloatAndComesBack) {
   for (uint32_t i = 0; i <= 0xFFFF; ++i) {
@@ -140,7 +144,8 @@ TEST(Half, FloatsRoundToTheNearestAndTiesToEven) {
   // Between each two neighbours: the middle, and the floats right beside it.
   for (uint16_t low = 0; low < 0x7C00; ++low) {
     const auto high = static_cast<uint16_t>(low + 1);
-    // The neighbour of the largest half is where the next one would be, 2^16: half of the way is already infinite.
+    // The neighbour of the largest half is where the next one would be, 2^16: half of the way is already
+    // infinite.
     const double above = high == 0x7C00 ? 65536.0 : half_by_definition(high);
     const auto middle = static_cast<float>((half_by_definition(low) + above) / 2);  // exact
     const uint16_t even = low % 2 == 0 ? low : high;
