@@ -204,7 +204,9 @@ void Scheduler::step() {
       batch.empty() ? options_.step_tokens_max : std::min(options_.step_tokens_max, batch.size() + options_.step_tokens_beside_decode);
   for (auto& s : running_) {
     if (s->generated() > 0 || batch.size() >= budget) continue;
-    add_run(*s, std::min(s->prompt_size - s->kv.length, budget - batch.size()));
+    // Reports of a prompt need the logits of every row: in small pieces, for the memory's sake.
+    const size_t most = s->wants_prompt_reports() ? std::min<size_t>(32, budget - batch.size()) : budget - batch.size();
+    add_run(*s, std::min(s->prompt_size - s->kv.length, most));
   }
   const size_t stride = forward_.logits_stride();
   logits_.resize(std::max<size_t>(1, logit_rows.size()) * stride);
