@@ -16,6 +16,10 @@
 #include "net/http.h"
 #include "net/loop.h"
 
+namespace cresset::sys {
+class Env;
+}
+
 namespace cresset::net {
 
 struct ServerLimits {
@@ -34,6 +38,7 @@ struct ServerOptions {
   uint16_t port = 7171;            // 0: any
   std::string tls_certificate_file, tls_key_file;  // PEM; both or none
   ServerLimits limits;
+  sys::Env* env = nullptr;  // for the Date header; null: none is sent
 };
 
 // One request and the way back to its client. Owned by the handler through shared_ptr; dropping it unanswered
