@@ -173,7 +173,7 @@ std::span<char> Connection::read_space() {
   in_end_ -= std::exchange(in_begin_, 0);
   const bool in_body =
       is_thrown_away || (state_ == State::kReading && parser_.state() == RequestParser::State::kBody);
-  const size_t most = std::max(RequestParser::piece_bytes_max({setting_.limits.header_bytes_max, 0}), kBodyBufferBytes);
+  const size_t most = std::max(RequestParser::piece_bytes_max(setting_.limits.header_bytes_max), kBodyBufferBytes);
   size_t size = in_body ? kBodyBufferBytes : kSmallBufferBytes;
   while (size <= in_end_ && size < most) size = std::min(size * 2, most);
   if (in_.size() != size) {

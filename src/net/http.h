@@ -30,8 +30,8 @@ struct HttpRequest {
 
 struct HttpResponse {
   int status = 200;
-  Headers headers;      // Content-Length, Date, Connection are the server's
-  std::string body;
+  Headers headers{};    // Content-Length, Date, Connection are the server's
+  std::string body{};
 };
 
 }  // namespace cresset::net

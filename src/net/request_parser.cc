@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
-#include <cstring>
 #include <limits>
 #include <optional>
 
 #include "base/check.h"
+#include "net/chunk_decoder.h"
 #include "net/request_target.h"
 
 namespace cresset::net {
@@ -17,21 +17,18 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using BeastView = beast::string_view;
 
-constexpr size_t kFieldsMax = 256;             // fields of one request: 431
+constexpr size_t kFieldsMax = 256;  // fields of one request: 431
 constexpr size_t kMethodBytesMax = 32;
-constexpr size_t kChunkLineBytesMax = 4u << 10;      // one chunk header, or the whole trailer
-constexpr size_t kExtensionBytesMax = 16u << 10;     // chunk extensions of one body together
-constexpr size_t kBodyReserveBytes = 64u << 10;      // what a stated length may reserve before bytes arrive
+constexpr size_t kBodyReserveBytes = 64u << 10;  // what a stated length may reserve before bytes arrive
 
 std::string_view view(BeastView s) { return {s.data(), s.size()}; }
 
-// Beast's parser with our ears: writes straight into an HttpRequest.
-class Reader final : public http::basic_parser<true> {
+// Beast's parser with our ears: reads a head straight into an HttpRequest. It never sees a body.
+class HeadReader final : public http::basic_parser<true> {
  public:
-  explicit Reader(size_t body_bytes_max) {
+  HeadReader() {
     header_limit(std::numeric_limits<uint32_t>::max());  // the caller has bounded the head already
-    body_limit(body_bytes_max);
-    eager(true);
+    body_limit(boost::none);
   }
 
   HttpRequest request;
@@ -40,7 +37,6 @@ class Reader final : public http::basic_parser<true> {
   bool is_http10 = false;
   bool closes = false;
   bool expects_continue = false;
-  bool in_body = false;
 
  private:
   void refuse(beast::error_code& ec, int status, std::string why) {
@@ -59,32 +55,19 @@ class Reader final : public http::basic_parser<true> {
   }
   void on_field_impl(http::field field, BeastView name, BeastView value, beast::error_code& ec) override;
   void on_header_impl(beast::error_code& ec) override;
-  void on_body_init_impl(const boost::optional<std::uint64_t>& length, beast::error_code&) override {
-    if (length) request.body.reserve(static_cast<size_t>(std::min<uint64_t>(*length, kBodyReserveBytes)));
-  }
-  size_t on_body_impl(BeastView bytes, beast::error_code&) override {
-    request.body.append(bytes.data(), bytes.size());
-    return bytes.size();
-  }
-  void on_chunk_header_impl(std::uint64_t, BeastView extensions, beast::error_code& ec) override {
-    extension_bytes_ += extensions.size();
-    if (extension_bytes_ > kExtensionBytesMax) refuse(ec, 400, "the chunk extensions are too long");
-  }
-  size_t on_chunk_body_impl(std::uint64_t, BeastView bytes, beast::error_code&) override {
-    request.body.append(bytes.data(), bytes.size());
-    return bytes.size();
-  }
+  void on_body_init_impl(const boost::optional<std::uint64_t>&, beast::error_code&) override {}
+  size_t on_body_impl(BeastView, beast::error_code&) override { return 0; }
+  void on_chunk_header_impl(std::uint64_t, BeastView, beast::error_code&) override {}
+  size_t on_chunk_body_impl(std::uint64_t, BeastView, beast::error_code&) override { return 0; }
   void on_finish_impl(beast::error_code&) override {}
   void on_response_impl(int, BeastView, int, beast::error_code&) override {}
 
   size_t hosts_ = 0;
   size_t lengths_ = 0;
   size_t codings_ = 0;
-  size_t extension_bytes_ = 0;
 };
 
-void Reader::on_field_impl(http::field field, BeastView name, BeastView value, beast::error_code& ec) {
-  if (in_body) return;  // a trailer: read for its syntax, believed in nothing
+void HeadReader::on_field_impl(http::field field, BeastView name, BeastView value, beast::error_code& ec) {
   if (request.headers.size() >= kFieldsMax) {
     return refuse(ec, 431, "more than " + std::to_string(kFieldsMax) + " header fields");
   }
@@ -115,11 +98,10 @@ void Reader::on_field_impl(http::field field, BeastView name, BeastView value, b
   request.headers.emplace_back(view(name), text);
 }
 
-void Reader::on_header_impl(beast::error_code& ec) {
+void HeadReader::on_header_impl(beast::error_code& ec) {
   if (lengths_ > 0 && codings_ > 0) return refuse(ec, 400, "both Content-Length and Transfer-Encoding");
   if (hosts_ == 0 && !is_http10) return refuse(ec, 400, "the Host header is missing");
   closes = is_http10 || !keep_alive();
-  in_body = true;
   const Status split = split_target(request);
   if (!split) refuse(ec, 400, split.error().what);
 }
@@ -132,18 +114,29 @@ std::string describe(const beast::error_code& ec) {
   if (ec == E::bad_value) return "a header value holds forbidden characters";
   if (ec == E::bad_content_length || ec == E::multiple_content_length) return "the Content-Length header is wrong";
   if (ec == E::bad_transfer_encoding) return "the Transfer-Encoding header is wrong";
-  if (ec == E::bad_chunk || ec == E::bad_chunk_extension) return "the chunked body is malformed";
   if (ec == E::bad_line_ending) return "a line does not end in CR LF";
   return "the request is not HTTP/1.1";
+}
+
+// "METHOD target HTTP/2.0": well-formed, and not ours.
+bool states_a_version(std::string_view head) {
+  const std::string_view line = head.substr(0, head.find('\r'));
+  if (std::count(line.begin(), line.end(), ' ') != 2) return false;
+  const std::string_view version = line.substr(line.rfind(' ') + 1);
+  const auto is_digit = [](char c) { return c >= '0' && c <= '9'; };
+  return version.size() == 8 && version.starts_with("HTTP/") && is_digit(version[5]) && version[6] == '.' &&
+         is_digit(version[7]);
 }
 
 }  // namespace
 
 struct RequestParser::Native {
-  explicit Native(const ParseLimits& the_limits) : limits(the_limits) { reader.emplace(limits.body_bytes_max); }
+  explicit Native(const ParseLimits& the_limits) : limits(the_limits) { reader.emplace(); }
 
   const ParseLimits limits;
-  std::optional<Reader> reader;
+  std::optional<HeadReader> reader;
+  std::optional<ChunkDecoder> chunks;  // when the body is chunked
+  uint64_t body_left = 0;              // when its length is stated
   State state = State::kHead;
   Fault fault;
   size_t scanned = 0;     // bytes of the head that are known to be clean
@@ -153,16 +146,19 @@ struct RequestParser::Native {
     state = State::kFailed;
     fault = {status, std::move(message)};
   }
-  void fail(const beast::error_code& ec) {
+  void fail_head(const beast::error_code& ec, std::string_view head) {
     if (!reader->refusal.empty()) return fail(reader->refusal_status, reader->refusal);
-    if (ec == http::error::body_limit) {
-      return fail(413, "the body is larger than the limit of " + std::to_string(limits.body_bytes_max) + " bytes");
-    }
-    fail(ec == http::error::bad_version ? 505 : 400, describe(ec));
+    if (ec == http::error::bad_version && states_a_version(head)) return fail(505, "only HTTP/1.1 and 1.0 are spoken");
+    fail(400, describe(ec));
+  }
+
+  void fail_too_large() {
+    fail(413, "the body is larger than the limit of " + std::to_string(limits.body_bytes_max) + " bytes");
   }
 
   size_t scan_head(std::string_view bytes);
   size_t feed_head(std::string_view bytes);
+  void begin_body();
   size_t feed_body(std::string_view bytes);
 };
 
@@ -221,28 +217,39 @@ size_t RequestParser::Native::feed_head(std::string_view bytes) {
   if (ec == http::error::need_more) ec = {};  // the body
   if (!ec && !reader->is_header_done()) ec = http::make_error_code(http::error::bad_value);
   if (ec) {
-    fail(ec);
+    fail_head(ec, bytes.substr(0, length));
     return 0;
   }
   CHECK(taken == length);
-  state = reader->is_done() ? State::kDone : State::kBody;
+  begin_body();
   return length;
 }
 
+void RequestParser::Native::begin_body() {
+  state = State::kBody;
+  if (reader->chunked()) {
+    chunks.emplace(limits.body_bytes_max);
+    return;
+  }
+  body_left = reader->content_length().value_or(0);
+  if (body_left > limits.body_bytes_max) return fail_too_large();
+  reader->request.body.reserve(static_cast<size_t>(std::min<uint64_t>(body_left, kBodyReserveBytes)));
+  if (body_left == 0) state = State::kDone;
+}
+
 size_t RequestParser::Native::feed_body(std::string_view bytes) {
-  if (bytes.empty()) return 0;
-  beast::error_code ec;
-  const size_t taken = reader->put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
-  const bool waits = ec == http::error::need_more;
-  if (ec && !waits) {
-    fail(ec);
-    return 0;
+  std::string& body = reader->request.body;
+  if (!chunks) {
+    const auto taken = static_cast<size_t>(std::min<uint64_t>(body_left, bytes.size()));
+    body.append(bytes.substr(0, taken));
+    body_left -= taken;
+    if (body_left == 0) state = State::kDone;
+    return taken;
   }
-  if (reader->is_done()) {
-    state = State::kDone;
-  } else if (waits && bytes.size() - taken > kChunkLineBytesMax) {
-    fail(400, "a chunk header or trailer is longer than " + std::to_string(kChunkLineBytesMax) + " bytes");
-  }
+  const size_t taken = chunks->feed(bytes, body);
+  if (chunks->state() == ChunkDecoder::State::kDone) state = State::kDone;
+  if (chunks->state() == ChunkDecoder::State::kTooLarge) fail_too_large();
+  if (chunks->state() == ChunkDecoder::State::kBroken) fail(400, "the chunked body is malformed");
   return taken;
 }
 
@@ -272,7 +279,8 @@ const HttpRequest& RequestParser::request() const { return native_->reader->requ
 HttpRequest RequestParser::take() {
   CHECK(native_->state == State::kDone);
   HttpRequest request = std::move(native_->reader->request);
-  native_->reader.emplace(native_->limits.body_bytes_max);
+  native_->reader.emplace();
+  native_->chunks.reset();
   native_->state = State::kHead;
   native_->scanned = 0;
   native_->blank_seen = false;

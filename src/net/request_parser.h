@@ -1,5 +1,5 @@
 // RequestParser: bytes of a connection to HTTP requests, strictly (RFC 9112), without sockets. Beast's parser does
-// the reading; what it forgives and an attacker lives on is refused before and after it: bare CR or LF, folded
+// the reading of heads; what it forgives and an attacker lives on is refused before and after it: bare CR or LF, folded
 // lines, control bytes, every doubled or ambiguous framing (request smuggling), a missing or doubled Host.
 // The fuzz target feeds this class. It does not decide what a path means or whether a Host is allowed.
 #pragma once
@@ -26,7 +26,7 @@ class RequestParser {
     std::string message;
   };
   // The longest piece that feed() may have to see whole: the caller's buffer must be able to hold it.
-  static size_t piece_bytes_max(const ParseLimits& limits) { return limits.head_bytes_max + 4; }
+  static size_t piece_bytes_max(size_t head_bytes_max) { return head_bytes_max + 4; }
 
   explicit RequestParser(const ParseLimits& limits);
   ~RequestParser();

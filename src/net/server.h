@@ -36,8 +36,8 @@ struct ServerLimits {
 struct ServerOptions {
   std::string host = "127.0.0.1";  // an address; "localhost" is taken as 127.0.0.1; "[::1]" and "::1" work
   uint16_t port = 7171;            // 0: any
-  std::string tls_certificate_file, tls_key_file;  // PEM; both or none
-  ServerLimits limits;
+  std::string tls_certificate_file{}, tls_key_file{};  // PEM; both or none
+  ServerLimits limits{};
   sys::Env* env = nullptr;  // for the Date header; null: none is sent
 };
 
