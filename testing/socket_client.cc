@@ -7,6 +7,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 
@@ -73,7 +74,9 @@ bool SocketClient::fill(std::chrono::milliseconds wait) {
 
 std::string SocketClient::read_until(std::string_view mark) {
   size_t at = 0;
-  while ((at = held_.find(mark)) == std::string::npos) {
+  size_t looked_at = 0;
+  while ((at = held_.find(mark, looked_at)) == std::string::npos) {
+    looked_at = held_.size() - std::min(held_.size(), mark.size());
     if (!fill()) return std::exchange(held_, {});
   }
   std::string out = held_.substr(0, at + mark.size());

@@ -32,6 +32,7 @@ class SocketClient {
   SocketClient& operator=(const SocketClient&) = delete;
 
   bool is_open() const { return fd_ >= 0; }
+  int descriptor() const { return fd_; }
   bool send(std::string_view bytes);
   std::string read_until(std::string_view mark);   // with the mark; what came, when it does not come
   std::string read_to_end();

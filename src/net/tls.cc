@@ -3,7 +3,6 @@
 #include <openssl/ssl.h>
 
 #include <boost/asio/ssl/context.hpp>
-#include <cstring>
 
 namespace cresset::net {
 namespace {
@@ -13,7 +12,7 @@ namespace ssl = boost::asio::ssl;
 // We speak HTTP/1.1 alone; a client that offers it among others hears so.
 int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_length, const unsigned char* offered,
                     unsigned int offered_length, void*) {
-  constexpr unsigned char kHttp11[] = "\x08http/1.1";
+  static constexpr unsigned char kHttp11[] = "\x08http/1.1";
   unsigned char* chosen = nullptr;
   const int outcome =
       SSL_select_next_proto(&chosen, out_length, kHttp11, sizeof kHttp11 - 1, offered, offered_length);
@@ -35,14 +34,11 @@ Result<std::shared_ptr<ssl::context>> open_tls(const std::string& certificate_fi
   context->set_password_callback([](size_t, ssl::context::password_purpose) { return std::string(); }, ec);
   context->use_certificate_chain_file(certificate_file, ec);
   if (ec) {
-    return fail(Code::kInvalid, "cannot read the TLS certificate chain (PEM): " + ec.message(), certificate_file);
+    return fail(Code::kInvalid, "cannot use the TLS certificate chain (PEM): " + ec.message(), certificate_file);
   }
-  context->use_private_key_file(key_file, ssl::context::pem, ec);
+  context->use_private_key_file(key_file, ssl::context::pem, ec);  // and compares it with the certificate
   if (ec) {
-    return fail(Code::kInvalid, "cannot read the TLS private key (PEM, without a passphrase): " + ec.message(), key_file);
-  }
-  if (SSL_CTX_check_private_key(native) != 1) {
-    return fail(Code::kInvalid, "the TLS private key does not belong to " + certificate_file, key_file);
+    return fail(Code::kInvalid, "cannot use the TLS private key (PEM, without a passphrase): " + ec.message(), key_file);
   }
   return context;
 }
