@@ -37,6 +37,7 @@ Status transfer(Context& context, store::Download& download, const std::string& 
     options.from = download.size();
     options.if_range = download.etag().starts_with("W/") ? "" : download.etag();
   }
+  options.ca_file = context.environment("SSL_CERT_FILE").value_or("");
   uint64_t start = 0;
   const auto on_start = [&](const net::FetchResult& head) -> Status {
     if (options.from > 0 && !head.resumed) context.terminal.err("the source has changed; starting from the beginning\n");
@@ -72,6 +73,12 @@ Status download_all(Context& context, store::Download& download, const std::stri
     const uint64_t before = download.size();
     const Status done = transfer(context, download, sha256, bytes_max, is_cancelled);
     if (done) return {};
+    if (done.error().code == Code::kCorrupt && before > 0 && download.size() == before && attempt < kAttemptsMax) {
+      // What is here and what the source has do not fit together any more.
+      context.terminal.err("the source has changed; starting from the beginning\n");
+      download.discard();
+      continue;
+    }
     const bool goes_on = is_passing(done.error().code) && download.size() > before && attempt < kAttemptsMax &&
                          may_resume(download, sha256) && !is_cancelled();
     if (goes_on) continue;

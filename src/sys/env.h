@@ -74,8 +74,8 @@ class Env {
   // Names (not paths) in a directory, sorted; an absent directory is kNotFound.
   virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
   // Holds `path` (created; it stays) against every other holder, in this process or another. Without `wait` a
-  // held lock is kUnavailable.
-  virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path, bool wait) = 0;
+  // held lock is kUnavailable. An Env without files has none: kUnsupported.
+  virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path, bool wait);
   // Free bytes on the file system that holds `path` (or its nearest existing parent).
   virtual Result<uint64_t> free_bytes(const std::string& path) = 0;
 };
