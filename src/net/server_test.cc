@@ -34,7 +34,8 @@ TEST(Server, AnswersARequestAndKeepsTheConnection) {
   LoopServer server(echo);
   SocketClient client(server.port());
   for (int i = 0; i < 3; ++i) {
-    const SocketResponse response = client.exchange("POST /v1/x?y HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
+    const SocketResponse response =
+        client.exchange("POST /v1/x?y HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc");
     EXPECT_EQ(response.status, 200);
     EXPECT_EQ(response.body, "POST /v1/x abc");
     EXPECT_EQ(response.header("Connection"), "");
@@ -85,7 +86,9 @@ class Calls {
   std::counting_semaphore<> arrived_{0}, closed_{0}, drained_{0};
 };
 
-HttpResponse text(std::string body) { return {.status = 200, .headers = {}, .body = std::move(body)}; }
+HttpResponse text(std::string body) {
+  return {.status = 200, .headers = {}, .body = std::move(body)};
+}
 
 TEST(Server, TellsTheHandlerOnceWhenTheClientLeavesWhileItIsStillThinking) {
   Calls calls;
@@ -136,7 +139,8 @@ TEST(Server, AnswersPipelinedRequestsInOrderAndLosesNone) {
   SocketClient client(server.port());
   std::string bytes;
   for (int i = 0; i < 50; ++i) {
-    bytes += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n" + std::string(3000, 'b');
+    bytes += "POST /" + std::to_string(i) + " HTTP/1.1\r\nHost: x\r\nContent-Length: 3000\r\n\r\n" +
+             std::string(3000, 'b');
   }
   ASSERT_TRUE(client.send(bytes));  // 150 KB: more than the server reads ahead
   for (int i = 0; i < 50; ++i) {
@@ -227,14 +231,16 @@ TEST(Server, ServesHttp10WithoutChunksAndCloses) {
 TEST(Server, ClosesWhenTheClientAsksForIt) {
   LoopServer server(echo);
   SocketClient client(server.port());
-  EXPECT_EQ(client.exchange("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").header("Connection"), "close");
+  EXPECT_EQ(client.exchange("GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").header("Connection"),
+            "close");
   EXPECT_EQ(client.wait_for_end(), End::kEof);
 }
 
 TEST(Server, Says100WhenTheClientWaitsForIt) {
   LoopServer server(echo);
   SocketClient client(server.port());
-  ASSERT_TRUE(client.send("POST /p HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
+  ASSERT_TRUE(
+      client.send("POST /p HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n"));
   EXPECT_EQ(client.read_response().status, 100);
   EXPECT_EQ(client.exchange("ok").body, "POST /p ok");
 }
@@ -246,8 +252,9 @@ TEST(Server, AMalformedRequestGetsAnErrorInOpenAiShapeAndAClose) {
   EXPECT_EQ(response.status, 400);
   EXPECT_EQ(response.header("Content-Type"), "application/json");
   EXPECT_EQ(response.header("Connection"), "close");
-  EXPECT_EQ(response.body,
-            R"({"error":{"message":"the Host header is missing","type":"invalid_request_error","param":null,"code":null}})");
+  EXPECT_EQ(
+      response.body,
+      R"({"error":{"message":"the Host header is missing","type":"invalid_request_error","param":null,"code":null}})");
   EXPECT_EQ(client.wait_for_end(), End::kEof);
   EXPECT_EQ(SocketClient(server.port()).exchange(kGet).status, 200);
 }
@@ -266,7 +273,8 @@ TEST(Server, AHeaderOrBodyOverTheLimitIsRefusedWhileItArrives) {
   options.limits.body_bytes_max = 10;
   LoopServer small(echo, options);
   SocketClient chunked(small.port());
-  EXPECT_EQ(chunked.exchange("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n").status, 413);
+  EXPECT_EQ(chunked.exchange("POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n").status,
+            413);
 }
 
 TEST(Server, ASlowHeaderOrBodyGets408) {
@@ -293,7 +301,10 @@ TEST(Server, ClosesAnIdleConnectionButNotOneThatWaitsForItsAnswer) {
   SocketClient client(server.port());
   ASSERT_TRUE(client.send(kGet) && calls.waits_for_one());
   EXPECT_EQ(client.wait_for_end(milliseconds(200)), End::kStillOpen);
-  server.on_loop([&] { calls.held()[0]->reply(text("done")); return 0; });
+  server.on_loop([&] {
+    calls.held()[0]->reply(text("done"));
+    return 0;
+  });
   EXPECT_EQ(client.read_response().body, "done");
   EXPECT_EQ(client.wait_for_end(), End::kEof);
   EXPECT_TRUE(server.waits_for_connections(0));
