@@ -14,7 +14,6 @@
 namespace cresset::net {
 namespace {
 
-using std::chrono::milliseconds;
 using testing::HeldCalls;
 using testing::LoopServer;
 using testing::SocketClient;
