@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes testing/corpus/tokens.b64: 2,400 lines of text (one base64 line each) on which tokenizers are compared.
+"""Makes testing/corpus/tokens.b64: 2,600 lines of text (one base64 line each) on which tokenizers are compared.
 
 Usage: make_token_corpus.py > testing/corpus/tokens.b64
 
