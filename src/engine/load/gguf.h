@@ -10,11 +10,11 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -86,6 +86,7 @@ class Gguf {
   Result<double> read_float(std::string_view key) const;  // f32 or f64; refuses NaN and infinity
   Result<bool> read_bool(std::string_view key) const;
   Result<std::string_view> read_string(std::string_view key) const;
+  // Arrays, item by item as above.
   Result<std::vector<std::string_view>> read_strings(std::string_view key) const;
   Result<std::vector<float>> read_floats(std::string_view key) const;
   Result<std::vector<int64_t>> read_integers(std::string_view key) const;
@@ -96,11 +97,17 @@ class Gguf {
   Result<std::string_view> read_string_or(std::string_view key, std::string_view otherwise) const;
 
  private:
+  class Reader;  // gguf_open.cc
+
+  Result<const GgufValue*> require(std::string_view key) const;
+  tl::unexpected<Error> mismatch(std::string_view key, const GgufValue& value, std::string_view expected) const;
+
   std::string where_;
   uint32_t version_ = 0;
   std::vector<std::pair<std::string_view, GgufValue>> values_;
   std::vector<GgufTensor> tensors_;
-  std::unordered_map<std::string_view, size_t> value_index_, tensor_index_;
+  // Ordered: names from an enemy can collide in a hash until a million of them take hours.
+  std::map<std::string_view, size_t> value_index_, tensor_index_;
 };
 
 }  // namespace cresset::engine
