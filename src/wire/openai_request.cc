@@ -1,7 +1,6 @@
 #include "wire/openai_request.h"
 
 #include <charconv>
-#include <iterator>
 #include <limits>
 #include <utility>
 
