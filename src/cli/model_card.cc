@@ -1,5 +1,6 @@
 #include "cli/model_card.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <ctime>
 
@@ -22,6 +23,29 @@ Json card_json(const engine::ModelCard& card) {
                        {"tokenizer", card.tokenizer},
                        {"has_chat_template", card.has_chat_template},
                        {"chat_template", card.chat_template}});
+}
+
+engine::ModelCard card_from_json(const Json& json) {
+  engine::ModelCard card;
+  const auto number = [&](const char* key) { return static_cast<int>(std::min<uint64_t>(card_count(json, key), INT32_MAX)); };
+  card.architecture = card_text(json, "architecture");
+  card.name = card_text(json, "name");
+  card.quantisation = card_text(json, "quantisation");
+  card.licence = card_text(json, "licence");
+  card.licence_note = card_text(json, "licence_note");
+  card.parameters = card_count(json, "parameters");
+  card.file_bytes = card_count(json, "file_bytes");
+  card.context_length = number("context_length");
+  card.layers = number("layers");
+  card.embedding_length = number("embedding_length");
+  card.heads = number("heads");
+  card.kv_heads = number("kv_heads");
+  card.vocabulary_size = number("vocabulary_size");
+  card.tokenizer = card_text(json, "tokenizer");
+  card.chat_template = card_text(json, "chat_template");
+  const Json* has_template = json.find("has_chat_template");
+  card.has_chat_template = has_template != nullptr && *has_template == Json(true);
+  return card;
 }
 
 Result<Json> describe_file(Context& context, const std::string& path) {

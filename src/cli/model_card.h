@@ -8,6 +8,7 @@
 namespace cresset::cli {
 
 Json card_json(const engine::ModelCard& card);
+engine::ModelCard card_from_json(const Json& card);  // what is absent stays empty
 // Reads and checks the file: the store's door.
 Result<Json> describe_file(Context& context, const std::string& path);
 // The name that a file is imported under when none is given: "SmolLM2-135M.Q4_1.gguf" -> "smollm2-135m.q4_1".

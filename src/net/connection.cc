@@ -1,12 +1,11 @@
 #include "net/connection.h"
 
 #include <algorithm>
-#include <charconv>
 #include <cstring>
 #include <utility>
 
 #include "base/check.h"
-#include "base/json.h"
+#include "net/response.h"
 
 namespace cresset::net {
 namespace {
@@ -17,63 +16,6 @@ constexpr size_t kSmallBufferBytes = 4u << 10;   // what an idle connection keep
 constexpr size_t kBodyBufferBytes = 64u << 10;   // while a body comes in
 constexpr size_t kCopyBytesMax = 16u << 10;      // shorter reply bodies are sent in one piece with their head
 constexpr milliseconds kLingerTime{2'000};
-
-std::string_view reason_phrase(int status) {
-  switch (status) {
-    case 200: return "OK";
-    case 201: return "Created";
-    case 202: return "Accepted";
-    case 204: return "No Content";
-    case 304: return "Not Modified";
-    case 400: return "Bad Request";
-    case 401: return "Unauthorized";
-    case 402: return "Payment Required";
-    case 403: return "Forbidden";
-    case 404: return "Not Found";
-    case 405: return "Method Not Allowed";
-    case 408: return "Request Timeout";
-    case 409: return "Conflict";
-    case 413: return "Content Too Large";
-    case 415: return "Unsupported Media Type";
-    case 417: return "Expectation Failed";
-    case 421: return "Misdirected Request";
-    case 422: return "Unprocessable Content";
-    case 429: return "Too Many Requests";
-    case 431: return "Request Header Fields Too Large";
-    case 500: return "Internal Server Error";
-    case 501: return "Not Implemented";
-    case 502: return "Bad Gateway";
-    case 503: return "Service Unavailable";
-    case 504: return "Gateway Timeout";
-    case 505: return "HTTP Version Not Supported";
-    default: return "Status";
-  }
-}
-
-bool has_no_body(int status) { return status < 200 || status == 204 || status == 304; }
-
-void append_number(std::string& out, size_t value, int base = 10) {
-  char digits[24];
-  const auto end = std::to_chars(digits, digits + sizeof digits, value, base).ptr;
-  out.append(digits, end);
-}
-
-HttpResponse error_response(int status, std::string_view why) {
-  const std::string_view type = status < 500 ? "invalid_request_error" : "server_error";
-  const Json body = Json::object({{"error", Json::object({{"message", why},
-                                                          {"type", type},
-                                                          {"param", nullptr},
-                                                          {"code", nullptr}})}});
-  return {.status = status, .headers = {{"Content-Type", "application/json"}}, .body = body.write()};
-}
-
-// A value may quote what a client or a provider sent; a line break in it must not begin a header of theirs.
-void append_value(std::string& out, std::string_view value) {
-  const size_t begin = out.size();
-  out += value;
-  std::replace_if(out.begin() + static_cast<std::ptrdiff_t>(begin), out.end(),
-                  [](char c) { return (c >= 0 && c < 0x20 && c != '\t') || c == 0x7f; }, ' ');
-}
 
 }  // namespace
 
@@ -238,7 +180,8 @@ void Connection::expect_more() {
 
 void Connection::begin_call() {
   is_head_timed_ = is_body_timed_ = false;
-  set_deadline(std::nullopt);
+  // A "100 Continue" may still be on its way out.
+  set_deadline(is_writing_ ? std::optional(setting_.limits.write_stall_max) : std::nullopt);
   keeps_alive_ = parser_.keeps_alive();
   is_chunked_ = !parser_.is_http10();
   HttpRequest request = parser_.take();
@@ -353,27 +296,12 @@ void Connection::begin_linger() {
 
 void Connection::send_head(int status, const Headers& headers, std::optional<size_t> length, bool is_chunked) {
   if (is_draining_) keeps_alive_ = false;
-  queued_ += "HTTP/1.1 ";
-  append_number(queued_, static_cast<size_t>(status));
-  queued_ += ' ';
-  queued_ += reason_phrase(status);
-  queued_ += "\r\n";
-  for (const auto& [name, value] : headers) {
-    queued_.append(name).append(": ");
-    append_value(queued_, value);
-    queued_ += "\r\n";
-  }
-  if (const std::string_view date = setting_.date(); !date.empty()) {
-    queued_.append("Date: ").append(date).append("\r\n");
-  }
-  if (length) {
-    queued_ += "Content-Length: ";
-    append_number(queued_, *length);
-    queued_ += "\r\n";
-  }
-  if (is_chunked) queued_ += "Transfer-Encoding: chunked\r\n";
-  if (!keeps_alive_) queued_ += "Connection: close\r\n";
-  queued_ += "\r\n";
+  append_head(queued_, {.status = status,
+                        .headers = headers,
+                        .date = setting_.date(),
+                        .length = length,
+                        .is_chunked = is_chunked,
+                        .closes = !keeps_alive_});
 }
 
 void Connection::send_reply(HttpResponse response, bool has_body) {
@@ -410,8 +338,7 @@ void Connection::write(std::string_view bytes) {
   CHECK(has_begun_ && !has_ended_);
   if (is_doomed_ || is_head_request_ || bytes.empty()) return;  // an empty chunk would be the last
   if (is_chunked_) {
-    append_number(queued_, bytes.size(), 16);
-    queued_.append("\r\n").append(bytes).append("\r\n");
+    append_chunk(queued_, bytes);
   } else {
     queued_ += bytes;
   }
@@ -433,12 +360,19 @@ void Connection::end() {
   start_writing();
 }
 
-void Connection::abort() { close(false); }
+// What is queued still goes out (often the event that says what went wrong), but not the last chunk.
+void Connection::abort() {
+  if (call_ != nullptr) std::exchange(call_, nullptr)->detach(false);
+  keeps_alive_ = false;
+  state_ = State::kClosing;
+  if (is_output_empty()) return begin_linger();
+  start_writing();
+}
 
 void Connection::on_call_dropped() {
   call_ = nullptr;
   if (state_ != State::kAnswering || has_ended_) return;
-  if (has_begun_) return close(false);  // a cut stream shows
+  if (has_begun_) return abort();  // a cut stream shows
   reply(error_response(500, "the request was dropped without an answer"));
 }
 

@@ -2,7 +2,9 @@
 // is waiting to go out, and what time limit holds now. The server drives it with bytes and gives it a Transport;
 // everything a client can provoke is decided here and can be tested and simulated without a network.
 //
-// One request is answered at a time, in order; bytes of later requests wait in the read buffer. Loop thread only.
+// One request is answered at a time, in order; bytes of later requests wait in the read buffer. Reading goes on
+// while an answer is made, to see the client leave; only a client that has sent a whole buffer ahead (64 KiB) is
+// found out no sooner than by a failing write. Loop thread only.
 #pragma once
 
 #include <array>

@@ -7,6 +7,7 @@
 #include <semaphore>
 #include <vector>
 
+#include "sys/env.h"
 #include "testing/loop_server.h"
 #include "testing/socket_client.h"
 
@@ -182,10 +183,14 @@ TEST(Server, AnAbortedStreamEndsWithoutItsLastChunk) {
   server.on_loop([&] {
     calls.held()[0]->begin_stream(200, {});
     calls.held()[0]->write("x");
+    calls.held()[0]->write("the reason");  // while the first is in flight
     calls.held()[0]->abort();
     return 0;
   });
-  EXPECT_FALSE(client.read_response().is_complete);
+  const SocketResponse response = client.read_response();
+  EXPECT_FALSE(response.is_complete);
+  EXPECT_EQ(response.body, "xthe reason");
+  EXPECT_EQ(client.wait_for_end(), End::kEof);
   EXPECT_FALSE(calls.has_more_closed());
 }
 
@@ -360,6 +365,18 @@ TEST(Server, DropsAStreamWhoseReaderFallsTooFarBehind) {
   });
   EXPECT_TRUE(calls.waits_for_closed());
   EXPECT_FALSE(client.read_response().is_complete);
+}
+
+TEST(Server, DatesItsAnswersByTheClockItIsGiven) {
+  const auto env = sys::make_posix_env();
+  ServerOptions options;
+  options.env = env.get();
+  LoopServer dated(echo, options);
+  const std::string date = SocketClient(dated.port()).exchange(kGet).header("Date");
+  EXPECT_EQ(date.size(), std::string("Sun, 06 Nov 1994 08:49:37 GMT").size()) << date;
+  EXPECT_TRUE(date.ends_with(" GMT"));
+  LoopServer undated(echo);
+  EXPECT_EQ(SocketClient(undated.port()).exchange(kGet).header("Date"), "");
 }
 
 TEST(Server, SendsALongReplyWhole) {

@@ -1,6 +1,5 @@
 #include "wire/field.h"
 
-#include <cmath>
 #include <limits>
 
 namespace cresset::wire {
@@ -20,18 +19,24 @@ std::string_view described(const Json& value) {
 
 Checked refuse(Fault fault) { return tl::unexpected<Fault>(std::move(fault)); }
 
+// "2", not "2.0": a bound as people write it.
+std::string shown(double bound) {
+  const auto whole = static_cast<int64_t>(bound);
+  return static_cast<double>(whole) == bound ? std::to_string(whole) : Json(bound).write();
+}
+
 Checked check_bounds(const Field& field, Range range, std::string_view kind) {
   const double value = field.value.as_number();
   const std::string name(kind);
   if (range.min_is_open ? !(value > range.min) : !(value >= range.min)) {
     return refuse(invalid_value(field.path,
                                 name + " below minimum value. Expected a value " + (range.min_is_open ? "> " : ">= ") +
-                                    Json(range.min).write() + ", but got " + field.value.write() + " instead.",
+                                    shown(range.min) + ", but got " + field.value.write() + " instead.",
                                 name + "_below_min_value"));
   }
   if (!(value <= range.max)) {
     return refuse(invalid_value(field.path,
-                                name + " above maximum value. Expected a value <= " + Json(range.max).write() +
+                                name + " above maximum value. Expected a value <= " + shown(range.max) +
                                     ", but got " + field.value.write() + " instead.",
                                 name + "_above_max_value"));
   }

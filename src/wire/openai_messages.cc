@@ -77,7 +77,7 @@ Checked check_assistant_member(const Field& field, std::string_view name) {
   if (name == "tool_calls" || name == "function_call") {
     return refuse(unsupported_parameter(field.path, "is not supported: this model has no tools."));
   }
-  if (name == "refusal" || name == "audio" || name == "annotations") {
+  if (name == "refusal" || name == "audio" || name == "annotations" || name == "reasoning_content") {
     return refuse(unsupported_parameter(field.path, "is not supported by this model."));
   }
   return refuse(unknown_parameter(field.path));
