@@ -14,6 +14,8 @@ uint64_t mix(uint64_t z) {
   return z ^ z >> 31;
 }
 
+// 1 / temperature at most: beyond it only the most probable token is left anyway, and infinity times 0 is not a number.
+constexpr double kSharpest = 1e30;
 constexpr float kBanned = -std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -64,7 +66,7 @@ Token Sampler::draw(std::span<float> logits) {
   weights_.resize(n);
   const float top = kernels_.maximum(logits.data(), n);
   const double all = static_cast<double>(
-      kernels_.exp_sum(logits.data(), n, top, static_cast<float>(1.0 / temperature_), weights_.data()));
+      kernels_.exp_sum(logits.data(), n, top, static_cast<float>(std::min(1.0 / temperature_, kSharpest)), weights_.data()));
   const bool is_plain = top_k_ <= 0 && top_p_ >= 1;
   const float least = min_p_ > 0 ? static_cast<float>(min_p_) : 0.0f;  // the maximum's weight is 1
   const double point = next_uniform();
