@@ -29,10 +29,10 @@ struct TinyModelOptions {
   bool has_chat_template = true;
   uint64_t seed = 1;
 
-  std::map<std::string, TinyValue> keys;
-  std::map<std::string, std::vector<uint64_t>> dims;
-  std::set<std::string> without;
-  std::map<std::string, std::vector<uint64_t>> also;  // F32, zeros
+  std::map<std::string, TinyValue> keys = {};
+  std::map<std::string, std::vector<uint64_t>> dims = {};
+  std::set<std::string> without = {};
+  std::map<std::string, std::vector<uint64_t>> also = {};  // F32, zeros
 };
 
 constexpr int32_t kTinyEndOfText = 0, kTinyStart = 1, kTinyEnd = 2;  // <|endoftext|>, <|im_start|>, <|im_end|>
