@@ -30,6 +30,7 @@ Status EchoEngine::submit(engine::Job job) {
     job.sink->on_event(chat::Failed{{Code::kLimit, "the prompt has 9 tokens and the context holds 8", ""}});
     return {};
   }
+  if (text == "vanish") return {};  // as an engine does with a job that was cancelled
   job.sink->on_event(chat::Started{{prompt, 0, 0}});
   int count = 0;
   for (size_t at = 0; at < text.size(); ++count) {

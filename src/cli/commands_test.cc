@@ -152,6 +152,10 @@ TEST_F(Installed, ARefusedAnswerIsAnErrorWithItsReason) {
   EXPECT_NE(bottle.terminal.err_text.find("the context holds 8"), std::string::npos);
 }
 
+TEST_F(Installed, AnAnswerThatEndsWithoutAnEndDoesNotHang) {
+  EXPECT_EQ(bottle.run({"run", "vanish"}), 130);
+}
+
 TEST_F(Installed, ChatKeepsTheConversationAndObeysItsCommands) {
   bottle.terminal.in_terminal = false;
   bottle.terminal.in_text = "/system be brief\nhello\n\"\"\"two\nlines\"\"\"\n/save /out.jsonl\n/clear\n/save /cleared.jsonl\n";
