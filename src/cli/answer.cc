@@ -42,7 +42,9 @@ class Sink final : public chat::EventSink {
   const std::shared_ptr<Queue> queue_;
 };
 
-double seconds(sys::Instant from, sys::Instant to) { return std::chrono::duration<double>(to - from).count(); }
+double seconds(sys::Instant from, sys::Instant to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 }  // namespace
 
@@ -55,8 +57,8 @@ double Answer::decode_tok_s() const {
   return decode_s > 0 && usage.completion_tokens > 1 ? (usage.completion_tokens - 1) / decode_s : 0;
 }
 
-Result<Answer> answer(sys::Env& env, engine::Engine& engine, chat::Request request, const chat::CancelToken& cancel,
-                      const std::function<void(std::string_view)>& on_text) {
+Result<Answer> answer(sys::Env& env, engine::Engine& engine, chat::Request request,
+                      const chat::CancelToken& cancel, const std::function<void(std::string_view)>& on_text) {
   const auto queue = std::make_shared<Queue>();
   Answer out;
   const sys::Instant submitted = env.now();

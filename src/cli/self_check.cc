@@ -62,7 +62,8 @@ void ask_itself(sys::Env& env, provider::Schedule& schedule, provider::Local& lo
   } else {
     request.prompts.emplace_back(std::string(kSelfCheckPrompt));
   }
-  local.answer({model.name, std::move(request), std::make_shared<Collector>(env, schedule, std::move(done)), {}});
+  local.answer(
+      {model.name, std::move(request), std::make_shared<Collector>(env, schedule, std::move(done)), {}});
 }
 
 }  // namespace cresset::cli
