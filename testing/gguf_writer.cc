@@ -13,7 +13,7 @@ template <class T>
 void append(std::string& out, T value) {
   char bytes[sizeof value];
   std::memcpy(bytes, &value,
-              sizeof value);  // the loader reads little-endian on little-endian machines, and so it is
+              sizeof value);  // little-endian: the loader is built for no other machine
   out.append(bytes, sizeof bytes);
 }
 

@@ -65,12 +65,26 @@ class Builder {
     }
     return true;
   }
-  bool on_number_part(bj::string_view, bj::error_code&) { return true; }
-  bool on_int64(std::int64_t v, bj::string_view, bj::error_code& ec) { return add(Json(static_cast<long>(v)), ec); }
+  bool on_number_part(bj::string_view s, bj::error_code&) {
+    text_.append(s.data(), s.size());
+    return true;
+  }
+  bool on_int64(std::int64_t v, bj::string_view, bj::error_code& ec) {
+    text_.clear();
+    return add(Json(static_cast<long>(v)), ec);
+  }
   bool on_uint64(std::uint64_t v, bj::string_view, bj::error_code& ec) {
+    text_.clear();
     return add(Json(static_cast<unsigned long>(v)), ec);
   }
-  bool on_double(double v, bj::string_view, bj::error_code& ec) { return add(Json(v), ec); }
+  // Boost.JSON's own value may be off by an ulp or two; the text is read again, correctly rounded.
+  bool on_double(double v, bj::string_view s, bj::error_code& ec) {
+    text_.append(s.data(), s.size());
+    double exact = v;
+    if (std::from_chars(text_.data(), text_.data() + text_.size(), exact).ec == std::errc()) v = exact;
+    text_.clear();
+    return add(Json(v), ec);
+  }
   bool on_bool(bool v, bj::error_code& ec) { return add(Json(v), ec); }
   bool on_null(bj::error_code& ec) { return add(Json(), ec); }
   bool on_comment_part(bj::string_view, bj::error_code&) { return true; }

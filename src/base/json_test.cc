@@ -13,6 +13,15 @@ TEST(Json, ReadsAndWritesEveryKindOfValue) {
   EXPECT_EQ(parse_json(value->write()).value(), *value);
 }
 
+TEST(Json, ReadsANumberAsExactlyWhatItSays) {
+  for (const double v : {1.0656217060266797, 0.1, 5e-324, 1.7976931348623157e308, -2.2250738585072014e-308, 123456789.123456789}) {
+    auto value = parse_json("[" + Json(v).write() + ",7]");
+    ASSERT_TRUE(value);
+    EXPECT_EQ(value->as_array()[0].as_number(), v);
+    EXPECT_EQ(value->as_array()[1].as_integer(), 7);
+  }
+}
+
 TEST(Json, RefusesWhatIsNotStrict) {
   for (const char* bad : {"", "{", "[1,]", "{\"a\":1,}", "nul", "01", "\"\x01\"", "1 2", "{\"a\" 1}", "\"\xff\"", "[1] x", "// c\n1"}) {
     auto value = parse_json(bad);

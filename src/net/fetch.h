@@ -12,11 +12,12 @@
 namespace cresset::net {
 
 struct FetchOptions {
-  std::string url;                 // https://, file://, http:// (loopback only unless `allow_plain`)
+  std::string url{};               // https://, file://, http:// (loopback only unless `allow_plain`)
   uint64_t from = 0;               // resume at this byte
-  std::string if_range;            // the ETag that the first bytes had; empty: none
+  std::string if_range{};          // the ETag that the first bytes had; empty: none
   uint64_t bytes_max = 0;          // 0: no limit
   bool allow_plain = false;
+  std::string ca_file{};           // PEM: whom to trust for https instead of the system's list; empty: the list
   int connect_time_max_s = 20;
   int stall_time_max_s = 30;       // less than 1 byte/s for this long: kTimeout
   int redirects_max = 5;           // https never redirects to http

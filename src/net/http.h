@@ -10,6 +10,8 @@ namespace cresset::net {
 
 using Headers = std::vector<std::pair<std::string, std::string>>;
 
+bool equals_ignoring_case(std::string_view a, std::string_view b);  // ASCII, as names and hosts are compared
+
 // The value of the first header of that name, compared without case; empty when absent.
 std::string_view find_header(const Headers& headers, std::string_view name);
 // How many headers have that name (a doubled Host or Origin is refused by the gateway).
@@ -28,8 +30,8 @@ struct HttpRequest {
 
 struct HttpResponse {
   int status = 200;
-  Headers headers;      // Content-Length, Date, Connection are the server's
-  std::string body;
+  Headers headers{};    // Content-Length, Date, Connection are the server's
+  std::string body{};
 };
 
 }  // namespace cresset::net

@@ -16,6 +16,10 @@
 #include "net/http.h"
 #include "net/loop.h"
 
+namespace cresset::sys {
+class Env;
+}
+
 namespace cresset::net {
 
 struct ServerLimits {
@@ -32,8 +36,9 @@ struct ServerLimits {
 struct ServerOptions {
   std::string host = "127.0.0.1";  // an address; "localhost" is taken as 127.0.0.1; "[::1]" and "::1" work
   uint16_t port = 7171;            // 0: any
-  std::string tls_certificate_file, tls_key_file;  // PEM; both or none
-  ServerLimits limits;
+  std::string tls_certificate_file{}, tls_key_file{};  // PEM; both or none
+  ServerLimits limits{};
+  sys::Env* env = nullptr;  // for the Date header; null: none is sent
 };
 
 // One request and the way back to its client. Owned by the handler through shared_ptr; dropping it unanswered

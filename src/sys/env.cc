@@ -20,4 +20,8 @@ std::string Env::random_hex(size_t bytes) {
   return out;
 }
 
+Result<std::unique_ptr<FileLock>> Env::lock(const std::string& path, bool) {
+  return fail(Code::kUnsupported, "no locks here", path);
+}
+
 }  // namespace cresset::sys

@@ -36,6 +36,12 @@ class WritableFile {
   virtual uint64_t size() const = 0;
 };
 
+// Held until it dies; also let go of when the process ends, however it ends.
+class FileLock {
+ public:
+  virtual ~FileLock() = default;
+};
+
 struct FileStat {
   uint64_t size = 0;
   bool is_directory = false;
@@ -62,10 +68,14 @@ class Env {
   // Whole or not at all: writes beside, syncs, renames, syncs the directory. Mode 0600 when `is_private`.
   virtual Status write_atomic(const std::string& path, std::string_view bytes, bool is_private = false) = 0;
   virtual Status rename(const std::string& from, const std::string& to) = 0;
+  // Durable when it returns: the file does not come back after a power cut.
   virtual Status remove(const std::string& path) = 0;
   virtual Status make_directories(const std::string& path) = 0;
   // Names (not paths) in a directory, sorted; an absent directory is kNotFound.
   virtual Result<std::vector<std::string>> list(const std::string& path) = 0;
+  // Holds `path` (created; it stays) against every other holder, in this process or another. Without `wait` a
+  // held lock is kUnavailable. An Env without files has none: kUnsupported.
+  virtual Result<std::unique_ptr<FileLock>> lock(const std::string& path, bool wait);
   // Free bytes on the file system that holds `path` (or its nearest existing parent).
   virtual Result<uint64_t> free_bytes(const std::string& path) = 0;
 };

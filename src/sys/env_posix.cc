@@ -1,6 +1,7 @@
 // Env over POSIX. Every call that fails gives the path and the system's own reason.
 #include <dirent.h>
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 #include <sys/stat.h>
@@ -89,6 +90,14 @@ class PosixWritable final : public WritableFile {
   Descriptor fd_;
   uint64_t size_;
   std::string path_;
+};
+
+class PosixLock final : public FileLock {
+ public:
+  explicit PosixLock(int fd) : fd_(fd) {}
+
+ private:
+  Descriptor fd_;  // closing it lets go
 };
 
 Status sync_directory(const std::string& path) {
@@ -180,7 +189,7 @@ class PosixEnv final : public Env {
   }
   Status remove(const std::string& path) override {
     if (::unlink(path.c_str()) != 0) return os_error(path, "remove");
-    return {};
+    return sync_directory(path);
   }
   Status make_directories(const std::string& path) override {
     std::error_code ec;
@@ -199,6 +208,16 @@ class PosixEnv final : public Env {
     ::closedir(dir);
     std::sort(names.begin(), names.end());
     return names;
+  }
+  Result<std::unique_ptr<FileLock>> lock(const std::string& path, bool wait) override {
+    Descriptor fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+    if (fd.get() < 0) return os_error(path, "open the lock");
+    while (::flock(fd.get(), LOCK_EX | (wait ? 0 : LOCK_NB)) != 0) {
+      if (errno == EINTR) continue;
+      if (errno == EWOULDBLOCK) return fail(Code::kUnavailable, "held by another process", path);
+      return os_error(path, "lock");
+    }
+    return std::unique_ptr<FileLock>(new PosixLock(fd.release()));
   }
   Result<uint64_t> free_bytes(const std::string& path) override {
     std::filesystem::path p(path.empty() ? "." : path);

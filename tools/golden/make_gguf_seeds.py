@@ -176,7 +176,7 @@ SEEDS = {
     "bad-tensor-twice": gguf(tensors=[F32_TENSOR, tensor("a", [8], TYPE_F32, 32)], data=b"\0" * 64),
     "bad-tensor-empty-name": gguf(tensors=[tensor("", [8], TYPE_F32, 0)], data=b"\0" * 64),
     "bad-tensor-long-name": gguf(tensors=[tensor("n" * 256, [8], TYPE_F32, 0)], data=b"\0" * 64),
-    "bad-tensor-terminal-name": gguf(tensors=[tensor("\x1b]0;owned\a", [7], TYPE_Q8_0, 0)], data=b"\0" * 64),
+    "bad-tensor-terminal-name": gguf(tensors=[tensor("\x1b]0;owned\a\x9b31m", [7], TYPE_Q8_0, 0)], data=b"\0" * 64),
 }
 
 

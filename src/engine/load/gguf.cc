@@ -1,26 +1,15 @@
 // Gguf after open: look-ups and typed reads. Everything here was checked by gguf_open.cc.
 #include "engine/load/gguf.h"
 
-#include <bit>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <optional>
 
 #include "base/text.h"
-#include "engine/load/gguf_text.h"
+#include "engine/load/gguf_format.h"
 
 namespace cresset::engine {
 namespace {
-
-static_assert(std::endian::native == std::endian::little, "values are read as they stand in the file");
-
-template <class T>
-T load(const std::byte* at) {
-  T value;
-  std::memcpy(&value, at, sizeof value);
-  return value;
-}
 
 // Any integer of the format, without loss.
 struct Integer {
@@ -30,7 +19,7 @@ struct Integer {
 
 template <class T>
 Integer widen(const std::byte* at) {
-  const T value = load<T>(at);
+  const T value = read_number<T>(at);
   return {static_cast<uint64_t>(value), std::is_signed_v<T> && value < T{0}};
 }
 
@@ -58,42 +47,13 @@ std::optional<Integer> integer_at(GgufType type, const std::byte* at) {
 }
 
 std::optional<double> float_at(GgufType type, const std::byte* at) {
-  if (type == GgufType::kF32) return static_cast<double>(load<float>(at));
-  if (type == GgufType::kF64) return load<double>(at);
+  if (type == GgufType::kF32) return static_cast<double>(read_number<float>(at));
+  if (type == GgufType::kF64) return read_number<double>(at);
   return std::nullopt;
 }
 
 bool fits_signed(Integer i) {
   return i.is_negative || i.bits <= std::numeric_limits<int64_t>::max();
-}
-
-// Distance from one item to the next in an array of scalars.
-size_t scalar_bytes(GgufType type) {
-  switch (type) {
-    case GgufType::kU8:
-    case GgufType::kI8:
-    case GgufType::kBool:
-      return 1;
-    case GgufType::kU16:
-    case GgufType::kI16:
-      return 2;
-    case GgufType::kU32:
-    case GgufType::kI32:
-    case GgufType::kF32:
-      return 4;
-    case GgufType::kU64:
-    case GgufType::kI64:
-    case GgufType::kF64:
-      return 8;
-    case GgufType::kString:
-    case GgufType::kArray:
-      return 0;
-  }
-  return 0;
-}
-
-std::string_view text_of(std::span<const std::byte> bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 }  // namespace
@@ -132,18 +92,19 @@ std::string_view to_string(GgufType type) {
 
 std::string quoted(std::string_view name) {
   constexpr size_t kShown = 100;
-  const bool is_cut = name.size() > kShown;
+  constexpr std::string_view kHex = "0123456789abcdef";
   std::string out = "\"";
-  for (const char c : to_valid_utf8(name.substr(0, kShown))) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte == 0x7F || c == '"') {
-      constexpr std::string_view kHex = "0123456789abcdef";
-      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 0xF]};
+  for (std::string_view rest = name.substr(0, kShown); !rest.empty();) {
+    const CodePoint c = next_code_point(rest);
+    rest.remove_prefix(static_cast<size_t>(c.length));
+    const bool is_control = c.value < 0x20 || (c.value >= 0x7F && c.value < 0xA0);
+    if (is_control || c.value == '"') {
+      out += {'\\', 'x', kHex[c.value >> 4], kHex[c.value & 0xF]};
     } else {
-      out += c;
+      append_utf8(out, c.value);
     }
   }
-  return out + (is_cut ? "…\"" : "\"");
+  return out + (name.size() > kShown ? "…\"" : "\"");
 }
 
 uint64_t GgufTensor::rows() const {
@@ -225,7 +186,7 @@ Result<std::vector<std::string_view>> Gguf::read_strings(std::string_view key) c
   out.reserve(value->item_count());
   std::span<const std::byte> rest = value->bytes_;
   for (uint64_t i = 0; i < value->item_count(); ++i) {
-    const auto length = static_cast<size_t>(load<uint64_t>(rest.data()));
+    const auto length = static_cast<size_t>(read_number<uint64_t>(rest.data()));
     out.push_back(text_of(rest.subspan(sizeof(uint64_t), length)));
     rest = rest.subspan(sizeof(uint64_t) + length);
   }
@@ -241,12 +202,12 @@ Result<std::vector<float>> Gguf::read_floats(std::string_view key) const {
   std::vector<float> out;
   out.reserve(value->item_count());
   for (uint64_t i = 0; i < value->item_count(); ++i) {
-    const auto number = static_cast<float>(*float_at(type, value->bytes_.data() + i * scalar_bytes(type)));
-    if (!std::isfinite(number)) {
+    const double number = *float_at(type, value->bytes_.data() + i * value_bytes_min(type));
+    if (!(std::abs(number) <= std::numeric_limits<float>::max())) {  // NaN too
       return fail(Code::kCorrupt,
                   "key " + quoted(key) + ", item " + std::to_string(i) + " is not a finite number", where_);
     }
-    out.push_back(number);
+    out.push_back(static_cast<float>(number));
   }
   return out;
 }
@@ -258,7 +219,7 @@ Result<std::vector<int64_t>> Gguf::read_integers(std::string_view key) const {
   std::vector<int64_t> out;
   out.reserve(value->item_count());
   for (uint64_t i = 0; i < value->item_count(); ++i) {
-    const auto integer = integer_at(type, value->bytes_.data() + i * scalar_bytes(type));
+    const auto integer = integer_at(type, value->bytes_.data() + i * value_bytes_min(type));
     if (!integer) return mismatch(key, *value, "array of integers");
     if (!fits_signed(*integer)) {
       return fail(Code::kCorrupt, "key " + quoted(key) + ", item " + std::to_string(i) + " is over 63 bits",

@@ -5,14 +5,13 @@
 // there.
 #include <algorithm>
 #include <bit>
-#include <cstring>
 #include <limits>
 #include <numeric>
 #include <optional>
 
 #include "base/text.h"
 #include "engine/load/gguf.h"
-#include "engine/load/gguf_text.h"
+#include "engine/load/gguf_format.h"
 
 namespace cresset::engine {
 namespace {
@@ -28,39 +27,9 @@ constexpr uint64_t kAlignmentDefault = 32, kAlignmentMin = 8;
 // offset).
 constexpr uint64_t kKeyBytesMin = 8 + 1 + 4 + 1, kTensorBytesMin = 8 + 1 + 4 + 8 + 4 + 8;
 
-// The least that one value of a type takes: all of a scalar, the length of a string, type and count of an
-// array.
-uint64_t value_bytes_min(GgufType type) {
-  switch (type) {
-    case GgufType::kU8:
-    case GgufType::kI8:
-    case GgufType::kBool:
-      return 1;
-    case GgufType::kU16:
-    case GgufType::kI16:
-      return 2;
-    case GgufType::kU32:
-    case GgufType::kI32:
-    case GgufType::kF32:
-      return 4;
-    case GgufType::kU64:
-    case GgufType::kI64:
-    case GgufType::kF64:
-    case GgufType::kString:
-      return 8;
-    case GgufType::kArray:
-      return 12;
-  }
-  return 8;
-}
-
 std::optional<uint64_t> multiply(uint64_t a, uint64_t b) {
   if (b != 0 && a > std::numeric_limits<uint64_t>::max() / b) return std::nullopt;
   return a * b;
-}
-
-std::string_view text_of(Bytes bytes) {
-  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
 }
 
 }  // namespace
@@ -373,9 +342,7 @@ Result<Bytes> Gguf::Reader::take(uint64_t count, std::string_view label) {
 template <class T>
 Result<T> Gguf::Reader::take_number(std::string_view label) {
   CRESSET_TRY(taken, take(sizeof(T), label));
-  T value;
-  std::memcpy(&value, taken.data(), sizeof value);
-  return value;
+  return read_number<T>(taken.data());
 }
 
 Result<std::string_view> Gguf::Reader::take_string(uint64_t bytes_max, std::string_view label) {

@@ -1,0 +1,166 @@
+#include "cli/assemble.h"
+
+#include <csignal>
+#include <cstdio>
+
+#include "cli/self_check.h"
+#include "cli/store_models.h"
+#include "gateway/gateway.h"
+#include "gateway/loop_schedule.h"
+#include "net/loop.h"
+#include "net/server.h"
+#include "policy/principal.h"
+#include "provider/local.h"
+
+namespace cresset::cli {
+namespace {
+
+constexpr size_t kPorterQueueMax = 1024;
+constexpr std::chrono::milliseconds kDrainTimeMax{30'000};
+
+Result<policy::Keys> open_keys(Context& context) {
+  std::vector<policy::KeyEntry> entries;
+  for (const KeyEntry& key : context.config.keys) {
+    CRESSET_TRY(secret, read_key_secret(key, context.env, context.environment));
+    entries.push_back({key.name, std::move(secret), key.models});
+  }
+  return policy::Keys::open(std::move(entries));
+}
+
+gateway::GatewayOptions gateway_options(const Config& config) {
+  gateway::GatewayOptions options;
+  options.hosts = config.hosts;
+  // An address that means "every one" is no name to be addressed by.
+  const std::string& host = config.listen.host;
+  if (host != "0.0.0.0" && host != "::") options.hosts.push_back(host.find(':') == std::string::npos ? host : "[" + host + "]");
+  for (const AliasEntry& alias : config.aliases) options.aliases.push_back({alias.name, alias.candidates});
+  return options;
+}
+
+std::string speed(double tok_s) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f", tok_s);
+  return text;
+}
+
+// Everything that serves, in the order in which it is made; it goes in the reverse one.
+class House {
+ public:
+  House(Context& context, store::ModelStore& store)
+      : context_(context),
+        schedule_(loop_),
+        models_(store, context.config.model_default),
+        engines_(schedule_, *loader_, models_,
+                 [&context](const std::string& path) {
+                   return context.parts.open_engine(context.env, path, context.config.own_engine);
+                 },
+                 {}, [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
+
+  Status open() {
+    CRESSET_TRY(keys, open_keys(context_));
+    CRESSET_TRY(gateway, gateway::Gateway::open({context_.env, schedule_, *porter_, engines_, models_}, std::move(keys),
+                                                gateway_options(context_.config)));
+    gateway_ = gateway;
+    net::ServerOptions options;
+    options.host = context_.config.listen.host;
+    options.port = context_.config.listen.port;
+    options.tls_certificate_file = context_.config.tls_cert;
+    options.tls_key_file = context_.config.tls_key;
+    options.env = &context_.env;
+    CRESSET_TRY(server, net::Server::open(loop_, options, [this](std::shared_ptr<net::Call> call) { gateway_->handle(std::move(call)); }));
+    server_ = std::move(server);
+    return {};
+  }
+
+  void run() {
+    loop_.on_signal([this](int) { on_signal(); });
+    loop_.post([this] { greet(); });
+    models_.watch(schedule_, *porter_);
+    loop_.run();
+  }
+
+ private:
+  void say(const std::string& line) { context_.terminal.out(printable(line) + "\n"); }
+
+  // Loads the default model and lets it answer; then the server is ready, whatever came of it.
+  void greet() {
+    const std::string name = models_.default_name();
+    for (const provider::InstalledModel& model : *models_.list()) {
+      if (model.name != name) continue;
+      engines_.preload(name, [this, model](Status loaded) {
+        if (!loaded) {
+          context_.terminal.err("cresset: " + printable(loaded.error().message()) + "\n");
+          return be_ready();
+        }
+        ask_itself(context_.env, schedule_, engines_, model, [this](Result<Answer> answer) { on_answer(answer); });
+      });
+      return;
+    }
+    say("no instruction model is installed; `cresset import FILE.gguf` or `cresset pull REF` brings one");
+    be_ready();
+  }
+
+  void on_answer(const Result<Answer>& answer) {
+    if (answer) {
+      say("> " + std::string(kSelfCheckPrompt));
+      say(answer->text);
+      say("(prefill " + speed(answer->prefill_tok_s()) + " tokens/s, decode " + speed(answer->decode_tok_s()) + " tokens/s)\n");
+    } else {
+      context_.terminal.err("cresset: the model does not answer: " + printable(answer.error().message()) + "\n");
+    }
+    be_ready();
+  }
+
+  void be_ready() {
+    if (is_draining_) return;
+    gateway_->set_ready();
+    Listen listen = context_.config.listen;
+    listen.port = server_->port();
+    const std::string name = models_.default_name();
+    say("ready");
+    say("  API      " + std::string(context_.config.tls_cert.empty() ? "http://" : "https://") + listen.text() + "/v1");
+    say("  model    " + (name.empty() ? "none" : "local/" + name + "  (also as \"default\")"));
+    say("  keys     " + std::string(context_.config.keys.empty() ? "none needed" : "needed"));
+    say("  outside  nothing is configured that could leave this machine");
+  }
+
+  void on_signal() {
+    if (is_draining_) {
+      gateway_->cut_all();
+      loop_.stop();
+      return;
+    }
+    is_draining_ = true;
+    context_.terminal.err("stopping: answers in flight may end; once more cuts them\n");
+    gateway_->begin_drain();
+    server_->drain(kDrainTimeMax, [this] {
+      gateway_->cut_all();
+      loop_.stop();
+    });
+  }
+
+  Context& context_;
+  net::Loop loop_;
+  gateway::LoopSchedule schedule_;
+  StoreModels models_;
+  // Loading a model must not wait behind bodies and listings, nor they behind it.
+  std::unique_ptr<provider::Porter> loader_ = provider::make_porter_thread(kPorterQueueMax);
+  provider::LocalEngines engines_;
+  std::unique_ptr<provider::Porter> porter_ = provider::make_porter_thread(kPorterQueueMax);
+  std::shared_ptr<gateway::Gateway> gateway_;
+  std::unique_ptr<net::Server> server_;
+  bool is_draining_ = false;
+};
+
+}  // namespace
+
+Result<int> serve(Context& context) {
+  std::signal(SIGPIPE, SIG_IGN);  // a client that has gone is an error of its socket
+  CRESSET_TRY(store, context.open_store());
+  House house(context, *store);
+  CRESSET_TRY_STATUS(house.open());
+  house.run();
+  return 0;
+}
+
+}  // namespace cresset::cli

@@ -1,0 +1,241 @@
+// The only unit that knows toml++.
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cli/config_table.h"
+#include "cli/suggest.h"
+
+namespace cresset::cli {
+namespace {
+
+constexpr size_t kEntriesMax = 256;  // [[key]] and [[alias]] each
+constexpr size_t kCandidatesMax = 32;
+
+// Sections of the contract that a later version brings: understood, and refused by name.
+constexpr std::pair<std::string_view, std::string_view> kLater[] = {
+    {"provider", "[[provider]] (remote providers)"},
+    {"engine", "[[engine]] (attached engines; this program's own is set under [own_engine])"},
+    {"policy", "[policy] (rules and labels)"},
+};
+
+class Reader {
+ public:
+  Reader(const ConfigSources& sources, std::string directory, LoadedConfig& out,
+         std::map<std::string, std::string>& origins)
+      : file_(sources.file), directory_(std::move(directory)), out_(out), origins_(origins) {}
+
+  void read(const toml::table& root) {
+    for (const auto& [key_view, node] : root) {
+      const std::string key(key_view.str());
+      const auto later = std::find_if(std::begin(kLater), std::end(kLater), [&](const auto& l) { return l.first == key; });
+      if (later != std::end(kLater)) {
+        complain(node, Code::kUnsupported,
+                 std::string(later->second) + " comes with a later version; this is " + CRESSET_VERSION + "; remove it");
+      } else if (key == "key") {
+        read_entries(key, node, [this](const toml::table& t) { read_key(t); });
+      } else if (key == "alias") {
+        read_entries(key, node, [this](const toml::table& t) { read_alias(t); });
+      } else {
+        read_section(key, node);
+      }
+    }
+  }
+
+  void complain(const toml::source_region& at, Code code, std::string what) {
+    out_.errors.push_back({code, std::move(what), place(at)});
+  }
+
+ private:
+  std::string place(const toml::source_region& at) const { return file_ + ":" + std::to_string(at.begin.line); }
+  std::string place(const toml::node& node) const { return place(node.source()); }
+  void complain(const toml::node& node, Code code, std::string what) { complain(node.source(), code, std::move(what)); }
+
+  void read_section(const std::string& section, const toml::node& node) {
+    std::vector<std::string_view> sections{"key", "alias"}, keys;
+    for (const ScalarSpec& spec : scalar_specs()) {
+      const std::string_view name = spec.key;
+      const size_t dot = name.find('.');
+      sections.push_back(name.substr(0, dot));
+      if (name.substr(0, dot) == section) keys.push_back(name.substr(dot + 1));
+    }
+    if (keys.empty()) {
+      complain(node, Code::kInvalid, "unknown section or key \"" + section + "\"" + did_you_mean(section, sections));
+      return;
+    }
+    const toml::table* table = node.as_table();
+    if (table == nullptr) {
+      complain(node, Code::kInvalid, "\"" + section + "\" is a section: write [" + section + "]");
+      return;
+    }
+    for (const auto& [key_view, value] : *table) {
+      const std::string key(key_view.str());
+      const std::string full = section + "." + key;
+      const auto& specs = scalar_specs();
+      const auto spec = std::find_if(specs.begin(), specs.end(), [&](const ScalarSpec& s) { return s.key == full; });
+      if (spec == specs.end()) {
+        complain(value, Code::kInvalid, "unknown key \"" + full + "\"" + did_you_mean(key, keys));
+      } else {
+        read_scalar(*spec, value);
+      }
+    }
+  }
+
+  void read_scalar(const ScalarSpec& spec, const toml::node& node) {
+    const std::string where = place(node);
+    auto value = read_value(spec, node);
+    if (!value) {
+      complain(node, Code::kInvalid, spec.key + " " + value.error().what);
+      return;
+    }
+    if ((spec.key == "server.tls_cert" || spec.key == "server.tls_key")) value = Value(resolve(std::get<std::string>(*value)));
+    const Status set = spec.set(out_.config, *value, where);
+    if (!set) {
+      out_.errors.push_back({set.error().code, spec.key + " " + set.error().what, where});
+      return;
+    }
+    origins_[spec.key] = where;
+  }
+
+  // Without a place: the caller adds it.
+  static Result<Value> read_value(const ScalarSpec& spec, const toml::node& node) {
+    switch (spec.kind) {
+      case ValueKind::kText:
+        if (const auto v = node.value_exact<std::string>()) return Value(*v);
+        return fail(Code::kInvalid, "needs a text in quotes");
+      case ValueKind::kNumber:
+        if (const auto v = node.value_exact<int64_t>()) return Value(*v);
+        return fail(Code::kInvalid, "needs a whole number");
+      case ValueKind::kSwitch:
+        if (const auto v = node.value_exact<bool>()) return Value(*v);
+        return fail(Code::kInvalid, "is true or false");
+      case ValueKind::kBytes:
+        if (const auto v = node.value_exact<int64_t>(); v && *v >= 0) return Value(*v);
+        if (const auto v = node.value_exact<std::string>()) {
+          CRESSET_TRY(bytes, parse_bytes(*v, ""));
+          return Value(bytes);
+        }
+        return fail(Code::kInvalid, "needs a size, as in \"512MiB\" or 1000000");
+      case ValueKind::kTexts:
+        if (auto texts = read_texts(node)) return Value(std::move(*texts));
+        return fail(Code::kInvalid, "needs a list of texts, as in [\"a\", \"b\"]");
+    }
+    return fail(Code::kInternal, "a kind of value without a reader");
+  }
+
+  static std::optional<std::vector<std::string>> read_texts(const toml::node& node) {
+    const toml::array* array = node.as_array();
+    if (array == nullptr) return std::nullopt;
+    std::vector<std::string> out;
+    for (const toml::node& item : *array) {
+      const auto text = item.value_exact<std::string>();
+      if (!text) return std::nullopt;
+      out.push_back(*text);
+    }
+    return out;
+  }
+
+  template <class Read>
+  void read_entries(const std::string& name, const toml::node& node, Read read_one) {
+    const toml::array* array = node.as_array();
+    if (array == nullptr || !array->is_homogeneous(toml::node_type::table)) {
+      complain(node, Code::kInvalid, "\"" + name + "\" is a list of sections: write [[" + name + "]]");
+      return;
+    }
+    if (array->size() > kEntriesMax) {
+      complain(node, Code::kLimit, "more than " + std::to_string(kEntriesMax) + " [[" + name + "]]");
+      return;
+    }
+    for (const toml::node& entry : *array) read_one(*entry.as_table());
+  }
+
+  // Reads the texts of one entry; complains about what is unknown or of another type.
+  void read_members(const toml::table& table, std::string_view entry, std::map<std::string_view, std::string*> texts,
+                    std::map<std::string_view, std::vector<std::string>*> lists) {
+    std::vector<std::string_view> known;
+    for (const auto& [name, to] : texts) known.push_back(name);
+    for (const auto& [name, to] : lists) known.push_back(name);
+    for (const auto& [key_view, node] : table) {
+      const std::string_view key = key_view.str();
+      if (const auto text = texts.find(key); text != texts.end()) {
+        const auto value = node.value_exact<std::string>();
+        value && !value->empty() ? void(*text->second = *value)
+                                 : complain(node, Code::kInvalid, std::string(key) + " needs a text in quotes");
+      } else if (const auto list = lists.find(key); list != lists.end()) {
+        auto value = read_texts(node);
+        value && !value->empty() ? void(*list->second = std::move(*value))
+                                 : complain(node, Code::kInvalid, std::string(key) + " needs a list of texts");
+      } else {
+        complain(node, Code::kInvalid, "unknown key \"" + std::string(key) + "\" in [[" + std::string(entry) + "]]" +
+                                           did_you_mean(key, known));
+      }
+    }
+  }
+
+  void read_key(const toml::table& table) {
+    KeyEntry key;
+    key.where = place(table);
+    read_members(table, "key", {{"name", &key.name}, {"secret_env", &key.secret_env}, {"secret_file", &key.secret_file}},
+                 {{"models", &key.models}});
+    if (key.name.empty() && !table.contains("name")) complain(table, Code::kInvalid, "a [[key]] needs a name");
+    if (key.secret_env.empty() == key.secret_file.empty()) {
+      complain(table, Code::kInvalid, "a [[key]] needs secret_env or secret_file, one of them (never the secret itself)");
+    }
+    if (!key.name.empty() && !key_names_.insert(key.name).second) {
+      complain(table, Code::kInvalid, "a second [[key]] named \"" + key.name + "\"");
+    }
+    if (!key.secret_file.empty()) key.secret_file = resolve(key.secret_file);
+    out_.config.keys.push_back(std::move(key));
+  }
+
+  void read_alias(const toml::table& table) {
+    AliasEntry alias;
+    alias.where = place(table);
+    read_members(table, "alias", {{"name", &alias.name}, {"strategy", &alias.strategy}},
+                 {{"candidates", &alias.candidates}});
+    if (!table.contains("name")) complain(table, Code::kInvalid, "an [[alias]] needs a name");
+    if (!table.contains("candidates")) complain(table, Code::kInvalid, "an [[alias]] needs candidates");
+    if (!alias.name.empty() && !alias_names_.insert(alias.name).second) {
+      complain(table, Code::kInvalid, "a second [[alias]] named \"" + alias.name + "\"");
+    }
+    if (alias.strategy != "ordered") {
+      complain(table, Code::kUnsupported, "strategy \"" + alias.strategy + "\" comes with a later version; use \"ordered\"");
+    }
+    if (alias.candidates.size() > kCandidatesMax) complain(table, Code::kLimit, "more than 32 candidates");
+    for (const std::string& candidate : alias.candidates) {
+      const size_t slash = candidate.find('/');
+      if (slash != std::string::npos && candidate.substr(0, slash) != "local") {
+        complain(table, Code::kUnsupported,
+                 "the candidate \"" + candidate + "\" is of a provider; providers come with a later version; use local/NAME");
+      }
+    }
+    out_.config.aliases.push_back(std::move(alias));
+  }
+
+  std::string resolve(const std::string& path) const { return path.starts_with('/') ? path : directory_ + path; }
+
+  std::string file_, directory_;
+  LoadedConfig& out_;
+  std::map<std::string, std::string>& origins_;
+  std::set<std::string> key_names_, alias_names_;
+};
+
+}  // namespace
+
+void read_toml(const ConfigSources& sources, const std::string& directory, LoadedConfig& out,
+               std::map<std::string, std::string>& origins) {
+  Reader reader(sources, directory, out, origins);
+  try {
+    reader.read(toml::parse(sources.text));
+  } catch (const toml::parse_error& error) {
+    reader.complain(error.source(), Code::kInvalid, "not TOML: " + std::string(error.description()));
+  }
+  // toml++ keeps a table's keys in alphabetical order; a person reads a file from its top.
+  std::stable_sort(out.errors.begin(), out.errors.end(), [](const Error& a, const Error& b) {
+    const auto line = [](const Error& e) { return std::stoul("0" + e.where.substr(e.where.rfind(':') + 1)); };
+    return line(a) < line(b);
+  });
+}
+
+}  // namespace cresset::cli

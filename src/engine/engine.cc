@@ -1,0 +1,342 @@
+#include "engine/engine.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <mutex>
+#include <thread>
+
+#include "base/check.h"
+#include "engine/kernel/dispatch.h"
+#include "engine/load/card.h"
+#include "engine/load/gguf.h"
+#include "engine/load/weights.h"
+#include "engine/model/forward.h"
+#include "engine/run/prompt.h"
+#include "engine/run/scheduler.h"
+#include "engine/token/chat_template.h"
+#include "engine/token/tokenizer.h"
+#include "sys/cpu.h"
+#include "sys/crypto.h"
+
+namespace cresset::engine {
+namespace {
+
+
+// What open() and read_card() share: the file's directory, its configuration and vocabulary, all checked.
+struct ModelFile {
+  std::unique_ptr<sys::MappedFile> mapped;
+  std::unique_ptr<Gguf> gguf;
+  ModelConfig config;
+  std::unique_ptr<Vocabulary> vocabulary;
+};
+
+Result<ModelFile> open_file(sys::Env& env, const std::string& path) {
+  ModelFile file;
+  CRESSET_TRY(mapped, env.map(path));
+  file.mapped = std::move(mapped);
+  CRESSET_TRY(gguf, Gguf::open(file.mapped->bytes(), path));
+  file.gguf = std::make_unique<Gguf>(std::move(gguf));
+  CRESSET_TRY(config, ModelConfig::read(*file.gguf));
+  file.config = std::move(config);
+  CRESSET_TRY(vocabulary, Vocabulary::read(*file.gguf));
+  file.vocabulary = std::make_unique<Vocabulary>(std::move(vocabulary));
+  CRESSET_TRY_STATUS(check_tensors(*file.gguf, file.config));
+  if (file.vocabulary->texts.size() != file.config.vocabulary) {
+    return fail(Code::kCorrupt,
+                "tokenizer.ggml.tokens has " + std::to_string(file.vocabulary->texts.size()) + " entries, token_embd.weight " +
+                    std::to_string(file.config.vocabulary) + " rows",
+                path);
+  }
+  return file;
+}
+
+class LocalEngine final : public Engine {
+ public:
+  static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path, const EngineOptions& options) {
+    const sys::CpuFeatures cpu = sys::read_cpu_features();
+    CRESSET_TRY(kernels, choose_kernels(options.kernels, cpu));
+    CRESSET_TRY(file, open_file(env, path));
+    std::unique_ptr<LocalEngine> engine(new LocalEngine(env, std::move(file), options, *kernels, cpu));
+    CRESSET_TRY_STATUS(engine->start());
+    return std::unique_ptr<Engine>(std::move(engine));
+  }
+
+  ~LocalEngine() override {
+    {
+      const std::lock_guard lock(mutex_);
+      is_stopping_ = true;
+    }
+    wake_.notify_all();
+    if (preparer_.joinable()) preparer_.join();
+  }
+
+  const ModelCard& card() const override { return card_; }
+  std::string_view kernel_name() const override { return kernels_.name; }
+  const std::string& fingerprint() const override { return fingerprint_; }
+  EngineStats stats() const override {
+    EngineStats stats = scheduler_->stats();
+    stats.weights_bytes = weights_.bytes;
+    const std::lock_guard lock(mutex_);
+    stats.waiting += static_cast<int>(jobs_.size());
+    return stats;
+  }
+
+  Status submit(Job job) override {
+    CHECK(job.sink != nullptr);
+    CRESSET_TRY_STATUS(scheduler_->check_queue());
+    {
+      const std::lock_guard lock(mutex_);
+      if (jobs_.size() >= queue_max_) return fail(Code::kUnavailable, "the queue is full; try again shortly");
+      jobs_.push_back(std::move(job));
+    }
+    wake_.notify_one();
+    return {};
+  }
+
+  std::vector<int32_t> tokenize(std::string_view text, bool parse_special) const override {
+    std::vector<Token> out;
+    tokenizer_->encode(text, parse_special ? Special::kParsed : Special::kAsText, true, out);
+    return out;
+  }
+  std::string detokenize(int32_t token) const override { return tokenizer_->decode(token); }
+  Result<std::vector<int32_t>> prompt_tokens(const chat::Request& request) const override {
+    CRESSET_TRY(prompts, prompts_->make(request, env_.unix_time_ms() / 1000));
+    return std::move(prompts.front());
+  }
+
+  Result<std::vector<std::vector<Logits>>> evaluate(const std::vector<std::vector<int32_t>>& sequences,
+                                                    bool all_positions) override {
+    for (const auto& s : sequences) {
+      CRESSET_TRY_STATUS(check_tokens(s));
+    }
+    std::vector<std::vector<Logits>> out(sequences.size());
+    Status status;
+    scheduler_->call([&] { status = evaluate_now(sequences, all_positions, out); });
+    if (!status) return tl::unexpected(status.error());
+    return out;
+  }
+
+  Result<double> time_prefill(int tokens, int depth) override { return time(tokens, depth, forward_->rows_max()); }
+  Result<double> time_decode(int tokens, int depth) override { return time(tokens, depth, 1); }
+
+ private:
+  LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels, const sys::CpuFeatures& cpu)
+      : env_(env), file_(std::move(file)), options_(options), kernels_(kernels),
+        threads_(options.threads > 0 ? options.threads : std::max(1, cpu.cores_online)),
+        queue_max_(static_cast<size_t>(options.queue_max)) {}
+
+  Status start() {
+    const Vocabulary& vocabulary = *file_.vocabulary;
+    CRESSET_TRY(tokenizer, Tokenizer::open(vocabulary));
+    tokenizer_ = std::move(tokenizer);
+    if (!vocabulary.chat_template.empty()) {
+      CRESSET_TRY(chat_template, ChatTemplate::open(vocabulary.chat_template));
+      template_ = std::make_unique<ChatTemplate>(std::move(chat_template));
+    }
+    prompts_ = std::make_unique<PromptMaker>(*tokenizer_, template_.get());
+    pool_ = std::make_unique<Pool>(threads_);
+    ModelConfig& config = file_.config;
+    config.rope_factors.clear();
+    CRESSET_TRY(weights, Weights::load(*file_.gguf, *file_.mapped, config, options_.arithmetic, *pool_));
+    weights_ = std::move(weights);
+    if (options_.context_max > 0) config.context = std::min(config.context, static_cast<size_t>(options_.context_max));
+    CRESSET_TRY(card, make_card(*file_.gguf, file_.mapped->bytes().size(), config, vocabulary));
+    card_ = std::move(card);
+
+    const bool is_float = options_.arithmetic == Arithmetic::kFloat32;
+    const KvShape shape{config.layers, config.kv_heads, config.head_size, is_float};
+    const uint64_t kv_bytes = options_.kv_bytes_max > 0 ? options_.kv_bytes_max : std::max<uint64_t>(sys::read_memory().total / 4, 256u << 20);
+    cache_ = std::make_unique<KvCache>(shape, kv_bytes);
+    if (cache_->pages_max() == 0) {
+      return fail(Code::kInvalid, "a key-value page of this model takes " + std::to_string(shape.page_bytes()) + " bytes; raise own_engine.kv_bytes_max");
+    }
+    const size_t rows_max = std::min<size_t>(static_cast<size_t>(std::max(1, options_.step_tokens_max)), 4096);
+    forward_ = std::make_unique<Forward>(config, weights_, kernels_, options_.arithmetic, threads_, rows_max);
+    const SchedulerOptions scheduling{.context = config.context,
+                                      .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
+                                      .queue_max = queue_max_,
+                                      .step_tokens_max = rows_max};
+    scheduler_ = std::make_unique<Scheduler>(scheduling, *pool_, *forward_, *cache_, *tokenizer_, kernels_, config.vocabulary);
+    fingerprint_ = make_fingerprint();
+    preparer_ = std::thread([this] { prepare(); });
+    return {};
+  }
+
+  // Of what an answer depends on beside the request: the file's directory and sizes, the kind of arithmetic.
+  // (The instruction set is not in it: the bits are the same.)
+  std::string make_fingerprint() const {
+    sys::Sha256 hash;
+    const auto bytes = file_.mapped->bytes();
+    const size_t head = file_.gguf->tensors().empty()
+                            ? 0
+                            : static_cast<size_t>(file_.gguf->tensors().front().bytes.data() - bytes.data());
+    hash.update(bytes.subspan(0, std::min(head, bytes.size())));
+    hash.update(std::to_string(bytes.size()) + (options_.arithmetic == Arithmetic::kInt8 ? "/int8/1" : "/float32/1"));
+    return "fp_" + sys::to_hex(hash.finish()).substr(0, 12);
+  }
+
+  // The preparer's thread: templates and tokenising, so that a long prompt holds up nobody's step.
+  void prepare() {
+    for (;;) {
+      Job job;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [&] { return is_stopping_ || !jobs_.empty(); });
+        if (is_stopping_) return;
+        job = std::move(jobs_.front());
+        jobs_.pop_front();
+      }
+      if (job.cancel.is_cancelled()) continue;
+      auto sink = job.sink;
+      if (Status status = prepare_one(std::move(job)); !status) sink->on_event(chat::Failed{status.error()});
+    }
+  }
+
+  Status prepare_one(Job job) {
+    PreparedJob prepared;
+    CRESSET_TRY(prompts, prompts_->make(job.request, env_.unix_time_ms() / 1000));
+    for (const auto& prompt : prompts) {
+      CRESSET_TRY_STATUS(check_length(prompt.size()));
+    }
+    prepared.seed = job.request.sampling.seed ? static_cast<uint64_t>(*job.request.sampling.seed) : env_.random_u64();
+    prepared.prompts = std::move(prompts);
+    prepared.job = std::move(job);
+    return scheduler_->submit(std::move(prepared));
+  }
+
+  Status check_length(size_t tokens) const {
+    const size_t context = file_.config.context;
+    if (tokens < context) return {};
+    return fail(Code::kLimit, "the prompt has " + std::to_string(tokens) + " tokens and this model's context is " +
+                                  std::to_string(context) + " tokens; shorten it");
+  }
+
+  Status check_tokens(const std::vector<int32_t>& tokens) const {
+    if (tokens.empty()) return fail(Code::kInvalid, "a list of tokens is empty");
+    if (tokens.size() > file_.config.context) return check_length(tokens.size());
+    for (const int32_t t : tokens) {
+      if (t < 0 || static_cast<size_t>(t) >= file_.config.vocabulary) {
+        return fail(Code::kInvalid, "token id " + std::to_string(t) + " is outside the vocabulary of " + std::to_string(file_.config.vocabulary));
+      }
+    }
+    return {};
+  }
+
+  Status check_pages(size_t pages) const {
+    if (pages <= cache_->pages_free()) return {};
+    return fail(Code::kUnavailable, "not enough free key-value memory for this evaluation");
+  }
+
+  // On the leader. All sequences advance together, in chunks that fit a step.
+  Status evaluate_now(const std::vector<std::vector<int32_t>>& sequences, bool all_positions, std::vector<std::vector<Logits>>& out) {
+    size_t pages = 0;
+    for (const auto& s : sequences) pages += (s.size() + kPagePositions - 1) / kPagePositions;
+    CRESSET_TRY_STATUS(check_pages(pages));
+    constexpr size_t kRows = 64;  // of a pass: their logits are all held at once
+    std::vector<KvSequence> kv(sequences.size());
+    const size_t stride = forward_->logits_stride(), rows_max = std::min(kRows, forward_->rows_max());
+    std::vector<float> logits;
+    for (;;) {
+      std::vector<Run> runs;
+      std::vector<Token> batch;
+      std::vector<size_t> rows, owners;
+      for (size_t i = 0; i < sequences.size() && batch.size() < rows_max; ++i) {
+        const size_t done = kv[i].length, count = std::min(sequences[i].size() - done, rows_max - batch.size());
+        if (count == 0) continue;
+        kv[i].reserve(*cache_, done + count);
+        runs.push_back({&kv[i], batch.size(), count});
+        for (size_t k = 0; k < count; ++k) {
+          if (!all_positions && done + k + 1 != sequences[i].size()) continue;
+          rows.push_back(batch.size() + k);
+          owners.push_back(i);
+        }
+        const auto from = sequences[i].begin() + static_cast<std::ptrdiff_t>(done);
+        batch.insert(batch.end(), from, from + static_cast<std::ptrdiff_t>(count));
+      }
+      if (batch.empty()) break;
+      logits.resize(std::max<size_t>(1, rows.size()) * stride);
+      forward_->run(*pool_, runs, batch, rows, logits.data());
+      for (size_t i = 0; i < rows.size(); ++i) {
+        const float* at = logits.data() + i * stride;
+        out[owners[i]].push_back({std::vector<float>(at, at + file_.config.vocabulary)});
+      }
+    }
+    for (KvSequence& s : kv) s.release(*cache_);
+    return {};
+  }
+
+  // Seconds for `tokens` tokens after `depth`, `rows` at a time. Token ids are arbitrary: the time does not depend on them.
+  Result<double> time(int tokens, int depth, size_t rows) {
+    if (tokens < 1 || depth < 0) return fail(Code::kInvalid, "tokens must be at least 1 and depth at least 0");
+    const size_t total = static_cast<size_t>(tokens) + static_cast<size_t>(depth);
+    if (total > file_.config.context) return check_length(total).map([] { return 0.0; });
+    Status status;
+    double seconds = 0;
+    scheduler_->call([&] {
+      status = check_pages((total + kPagePositions - 1) / kPagePositions);
+      if (!status) return;
+      KvSequence kv;
+      std::vector<float> logits(forward_->logits_stride());
+      const auto advance = [&](size_t count) {
+        std::vector<Token> batch(count);
+        for (size_t i = 0; i < count; ++i) {
+          batch[i] = static_cast<Token>((kv.length + i) * 7919 % file_.config.vocabulary);
+        }
+        kv.reserve(*cache_, kv.length + count);
+        const Run run{&kv, 0, count};
+        const size_t last = count - 1;
+        forward_->run(*pool_, {&run, 1}, batch, {&last, 1}, logits.data());
+      };
+      while (kv.length < static_cast<size_t>(depth)) advance(std::min(forward_->rows_max(), static_cast<size_t>(depth) - kv.length));
+      const sys::Instant start = env_.now();
+      while (kv.length < total) advance(std::min(rows, total - kv.length));
+      seconds = std::chrono::duration<double>(env_.now() - start).count();
+      kv.release(*cache_);
+    });
+    if (!status) return tl::unexpected(status.error());
+    return seconds;
+  }
+
+  sys::Env& env_;
+  ModelFile file_;
+  const EngineOptions options_;
+  const Kernels& kernels_;
+  const int threads_;
+  const size_t queue_max_;
+  ModelCard card_;
+  std::string fingerprint_;
+  std::unique_ptr<Tokenizer> tokenizer_;
+  std::unique_ptr<ChatTemplate> template_;
+  std::unique_ptr<PromptMaker> prompts_;
+  std::unique_ptr<Pool> pool_;
+  Weights weights_;
+  std::unique_ptr<KvCache> cache_;
+  std::unique_ptr<Forward> forward_;
+  std::unique_ptr<Scheduler> scheduler_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  bool is_stopping_ = false;
+  std::thread preparer_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> Engine::open(sys::Env& env, const std::string& path, const EngineOptions& options) {
+  return LocalEngine::open(env, path, options);
+}
+
+Result<ModelCard> read_card(sys::Env& env, const std::string& path) {
+  CRESSET_TRY(file, open_file(env, path));
+  if (!file.vocabulary->chat_template.empty()) {
+    CRESSET_TRY(ignored, ChatTemplate::open(file.vocabulary->chat_template));
+    static_cast<void>(ignored);
+  }
+  CRESSET_TRY(tokenizer, Tokenizer::open(*file.vocabulary));
+  static_cast<void>(tokenizer);
+  return make_card(*file.gguf, file.mapped->bytes().size(), file.config, *file.vocabulary);
+}
+
+}  // namespace cresset::engine

@@ -1,0 +1,287 @@
+// The readable truth: every kernel as plain loops, in the order of operations that kernels.h defines. The fast
+// kernels are checked against these bit for bit; these are checked against double arithmetic (kernels_test.cc).
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "engine/kernel/exp.h"
+#include "engine/kernel/kernels.h"
+#include "engine/quant/format.h"
+
+namespace cresset::engine {
+namespace {
+
+constexpr size_t kLanes = 16;
+
+uint16_t load_half_bits(const unsigned char* p) {
+  uint16_t bits;
+  std::memcpy(&bits, p, 2);
+  return bits;
+}
+float load_half(const unsigned char* p) { return half_to_float(load_half_bits(p)); }
+
+// The sum of 16 lanes as a vector unit folds them: halves onto each other.
+float fold_sum(float* lanes) {
+  for (size_t width = kLanes / 2; width > 0; width /= 2) {
+    for (size_t i = 0; i < width; ++i) lanes[i] = lanes[i] + lanes[i + width];
+  }
+  return lanes[0];
+}
+
+void quantise(const float* x, size_t columns, ActivationBlock* out, size_t stride) {
+  for (size_t b = 0; b < columns / 32; ++b, x += 32) {
+    ActivationBlock& block = out[b * stride];
+    float largest = 0;
+    for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
+    block.scale = largest * (1.0f / 127.0f);
+    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    block.half_sums[0] = block.half_sums[1] = 0;
+    for (size_t i = 0; i < 32; ++i) {
+      block.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+      block.half_sums[i / 16] += block.q[i];
+    }
+    block.scaled_sum = block.scale * static_cast<float>(block.half_sums[0] + block.half_sums[1]);
+  }
+}
+
+// One row of one packed block of 32 columns.
+struct Block {
+  int q[32];
+  int zero = 0;               // value = scale * (q - zero) + minimum
+  float scale[2] = {0, 0};    // of columns 0..15 and 16..31
+  float minimum = 0;
+};
+
+void read_nibbles(const unsigned char* in, size_t r, int* q) {
+  for (size_t c = 0; c < 16; ++c) {
+    const unsigned byte = in[(c / 4) * 64 + r * 4 + c % 4];
+    q[c] = static_cast<int>(byte & 15);
+    q[c + 16] = static_cast<int>(byte >> 4);
+  }
+}
+void read_fifth_bits(const unsigned char* in, size_t r, int* q) {
+  for (size_t c = 0; c < 32; ++c) {
+    uint64_t word;
+    std::memcpy(&word, in + (c / 4) * 8, 8);
+    q[c] += static_cast<int>(word >> (4 * r + c % 4) & 1) << 4;
+  }
+}
+void read_upper_pairs(const unsigned char* in, size_t r, int* q) {
+  for (size_t c = 0; c < 32; ++c) {
+    const unsigned byte = in[(c / 16) * 64 + r * 4 + c % 4];
+    q[c] += static_cast<int>(byte >> (2 * (c / 4 % 4)) & 3) << 4;
+  }
+}
+
+// Block b of row r of a panel.
+Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) {
+  Block block;
+  switch (format) {
+    case Format::kQ4_0:
+    case Format::kQ4_1:
+    case Format::kQ5_0:
+    case Format::kQ5_1: {
+      const bool has_minimum = format == Format::kQ4_1 || format == Format::kQ5_1;
+      const bool has_fifth = format == Format::kQ5_0 || format == Format::kQ5_1;
+      const unsigned char* p = panel + b * (256 + 32 + (has_minimum ? 32u : 0u) + (has_fifth ? 64u : 0u));
+      block.scale[0] = block.scale[1] = load_half(p + 2 * r);
+      p += 32;
+      if (has_minimum) {
+        block.minimum = load_half(p + 2 * r);
+        p += 32;
+      } else {
+        block.zero = has_fifth ? 16 : 8;
+      }
+      read_nibbles(has_fifth ? p + 64 : p, r, block.q);
+      if (has_fifth) read_fifth_bits(p, r, block.q);
+      return block;
+    }
+    case Format::kQ8_0: {
+      const unsigned char* p = panel + b * 544;
+      block.scale[0] = block.scale[1] = load_half(p + 2 * r);
+      block.zero = 128;
+      for (size_t c = 0; c < 32; ++c) block.q[c] = p[32 + (c / 4) * 64 + r * 4 + c % 4];
+      return block;
+    }
+    case Format::kQ4_K:
+    case Format::kQ5_K: {
+      const bool has_fifth = format == Format::kQ5_K;
+      const size_t block_size = has_fifth ? 320 : 256, j = b % 8;
+      const unsigned char* p = panel + b / 8 * (320 + 8 * block_size);
+      block.scale[0] = block.scale[1] = load_half(p + 2 * r) * static_cast<float>(p[64 + j * 16 + r]);
+      block.minimum = -(load_half(p + 32 + 2 * r) * static_cast<float>(p[192 + j * 16 + r]));
+      p += 320 + j * block_size;
+      read_nibbles(has_fifth ? p + 64 : p, r, block.q);
+      if (has_fifth) read_fifth_bits(p, r, block.q);
+      return block;
+    }
+    case Format::kQ6_K: {
+      const size_t j = b % 8;
+      const unsigned char* p = panel + b / 8 * 3360;
+      for (size_t h = 0; h < 2; ++h) {
+        block.scale[h] = load_half(p + 2 * r) * static_cast<float>(static_cast<int8_t>(p[32 + (2 * j + h) * 16 + r]));
+      }
+      block.zero = 32;
+      p += 288 + j * 384;
+      read_nibbles(p, r, block.q);
+      read_upper_pairs(p + 256, r, block.q);
+      return block;
+    }
+    default: return block;
+  }
+}
+
+bool has_minimum(Format format) {
+  return format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K || format == Format::kQ5_K;
+}
+
+template <Format kFormat>
+void gemm_int8(const GemmArguments& a) {
+  for (size_t t = 0; t < a.tokens; ++t) {
+    for (size_t r = 0; r < kLanes; ++r) {
+      float sum = 0;
+      for (size_t b = 0; b < a.columns / 32; ++b) {
+        const Block w = read_block(kFormat, a.panel, b, r);
+        const ActivationBlock& x = a.blocks[b * a.tokens_stride + t];
+        int32_t dot[2] = {0, 0};
+        for (size_t c = 0; c < 32; ++c) dot[c / 16] += (w.q[c] - w.zero) * x.q[c];
+        if (kFormat == Format::kQ6_K) {
+          sum = std::fma(static_cast<float>(dot[0]), w.scale[0] * x.scale, sum);
+          sum = std::fma(static_cast<float>(dot[1]), w.scale[1] * x.scale, sum);
+        } else {
+          sum = std::fma(static_cast<float>(dot[0] + dot[1]), w.scale[0] * x.scale, sum);
+        }
+        if (has_minimum(kFormat)) sum = std::fma(w.minimum, x.scaled_sum, sum);
+      }
+      float& y = a.y[t * a.y_stride + r];
+      y = a.accumulate ? y + sum : sum;
+    }
+  }
+}
+
+template <Format kFormat>
+void gemm_float(const GemmArguments& a) {
+  for (size_t t = 0; t < a.tokens; ++t) {
+    for (size_t r = 0; r < kLanes; ++r) {
+      float sum = 0;
+      for (size_t c = 0; c < a.columns; ++c) {
+        float w;
+        if (kFormat == Format::kF32) {
+          std::memcpy(&w, a.panel + (c * 16 + r) * 4, 4);
+        } else {
+          const uint16_t bits = load_half_bits(a.panel + (c * 16 + r) * 2);
+          w = kFormat == Format::kF16 ? half_to_float(bits) : bfloat_to_float(bits);
+        }
+        sum = std::fma(w, a.floats[t * a.tokens_stride + c], sum);
+      }
+      float& y = a.y[t * a.y_stride + r];
+      y = a.accumulate ? y + sum : sum;
+    }
+  }
+}
+
+void rms_norm(const float* x, const float* weight, size_t n, float epsilon, float* y) {
+  float lanes[kLanes] = {};
+  for (size_t i = 0; i < n; ++i) lanes[i % kLanes] = std::fma(x[i], x[i], lanes[i % kLanes]);
+  const float scale = 1.0f / std::sqrt(fold_sum(lanes) / static_cast<float>(n) + epsilon);
+  for (size_t i = 0; i < n; ++i) y[i] = x[i] * scale * weight[i];
+}
+
+void silu_multiply(const float* gate, const float* up, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = gate[i] / (1.0f + exp_approximation(-gate[i])) * up[i];
+}
+
+// gelu(x) = x/2 (1 + tanh(u)) = x * sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x^3).
+void gelu_multiply(const float* gate, const float* up, size_t n, float* out) {
+  for (size_t i = 0; i < n; ++i) {
+    const float x = gate[i];
+    const float u2 = x * std::fma(x * x, kGeluCubic, kGeluLinear);
+    out[i] = x / (1.0f + exp_approximation(-u2)) * up[i];
+  }
+}
+
+void add(float* x, const float* y, size_t n) {
+  for (size_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
+}
+
+float element(const float* p, size_t i) { return p[i]; }
+float element(const uint16_t* p, size_t i) { return half_to_float(p[i]); }
+
+template <class Stored>
+void attend(const AttentionArguments& a) {
+  const size_t d = a.head_size;
+  for (size_t page = a.page_first; page < a.page_end; ++page) {
+    const auto* keys = static_cast<const Stored*>(a.pages[page]);
+    const Stored* values = keys + kPagePositions * d;
+    const auto start = static_cast<int32_t>(page * kPagePositions);
+    for (size_t n = 0; n < a.queries; ++n) {
+      const float* q = a.q + n * d;
+      float* acc = a.acc + n * d;
+      float p[kPagePositions];
+      float largest = -std::numeric_limits<float>::infinity();
+      for (size_t k = 0; k < kPagePositions; ++k) {
+        const int32_t position = start + static_cast<int32_t>(k);
+        p[k] = -std::numeric_limits<float>::infinity();
+        if (position > a.last[n] || position < a.first[n]) continue;
+        float s = 0;
+        for (size_t i = 0; i < d; ++i) s = std::fma(element(keys, (k / 16) * 16 * d + i * 16 + k % 16), q[i], s);
+        p[k] = s;
+        largest = std::max(largest, s);
+      }
+      if (largest == -std::numeric_limits<float>::infinity()) continue;
+      const float m = std::max(a.m[n], largest);
+      const float correction = exp_approximation(a.m[n] - m);
+      float lanes[kLanes] = {};
+      for (size_t k = 0; k < kPagePositions; ++k) {
+        p[k] = exp_approximation(p[k] - m);
+        lanes[k % kLanes] = lanes[k % kLanes] + p[k];
+      }
+      a.l[n] = a.l[n] * correction + fold_sum(lanes);
+      a.m[n] = m;
+      for (size_t i = 0; i < d; ++i) {
+        float sum = acc[i] * correction;
+        for (size_t k = 0; k < kPagePositions; ++k) sum = std::fma(element(values, k * d + i), p[k], sum);
+        acc[i] = sum;
+      }
+    }
+  }
+}
+
+float maximum(const float* x, size_t n) {
+  float largest = -std::numeric_limits<float>::infinity();
+  for (size_t i = 0; i < n; ++i) largest = std::max(largest, x[i]);
+  return largest;
+}
+
+float exp_sum(const float* x, size_t n, float largest, float factor, float* out) {
+  float lanes[kLanes] = {};
+  for (size_t i = 0; i < n; ++i) {
+    out[i] = exp_approximation((x[i] - largest) * factor);
+    lanes[i % kLanes] = lanes[i % kLanes] + out[i];
+  }
+  return fold_sum(lanes);
+}
+
+const Kernels kTable = {
+    .name = "scalar",
+    .quantise = quantise,
+    .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<Format::kQ4_0>, gemm_int8<Format::kQ4_1>,
+                  gemm_int8<Format::kQ5_0>, gemm_int8<Format::kQ5_1>, gemm_int8<Format::kQ8_0>,
+                  gemm_int8<Format::kQ4_K>, gemm_int8<Format::kQ5_K>, gemm_int8<Format::kQ6_K>},
+    .gemm_float = {gemm_float<Format::kF32>, gemm_float<Format::kF16>, gemm_float<Format::kBF16>},
+    .rms_norm = rms_norm,
+    .silu_multiply = silu_multiply,
+    .gelu_multiply = gelu_multiply,
+    .add = add,
+    .attend_half = attend<uint16_t>,
+    .attend_float = attend<float>,
+    .maximum = maximum,
+    .exp_sum = exp_sum,
+};
+
+}  // namespace
+
+const Kernels* const kScalarKernels = &kTable;
+
+}  // namespace cresset::engine

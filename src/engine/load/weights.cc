@@ -1,0 +1,163 @@
+#include "engine/load/weights.h"
+
+#include <algorithm>
+#include <functional>
+#include <unordered_set>
+
+namespace cresset::engine {
+namespace {
+
+std::string shape_text(const std::vector<uint64_t>& dims) {
+  std::string out;
+  for (const uint64_t d : dims) out += (out.empty() ? "" : "x") + std::to_string(d);
+  return out;
+}
+
+// Walks the tensors that an architecture has. Finds each, checks its shape, and remembers which were used.
+class Shelf {
+ public:
+  Shelf(const Gguf& file, const ModelConfig& config) : file_(file), config_(config) {}
+
+  Result<const GgufTensor*> take(const std::string& name, std::vector<uint64_t> dims) {
+    const GgufTensor* tensor = file_.find_tensor(name);
+    if (tensor == nullptr) return fail(Code::kCorrupt, "the tensor " + name + " is missing", file_.where());
+    if (tensor->dims != dims) {
+      return fail(Code::kCorrupt, "the tensor " + name + " is " + shape_text(tensor->dims) + ", expected " + shape_text(dims),
+                  file_.where());
+    }
+    used_.insert(tensor->name);
+    return tensor;
+  }
+  bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
+
+  // Nothing may be left: a tensor that the recipe does not read would silently change the answers.
+  Status finish() const {
+    for (const GgufTensor& tensor : file_.tensors()) {
+      if (!used_.contains(tensor.name)) {
+        return fail(Code::kUnsupported,
+                    "the tensor " + std::string(tensor.name) + " is not part of the architecture " + config_.architecture +
+                        " as this engine runs it",
+                    file_.where());
+      }
+    }
+    return {};
+  }
+
+ private:
+  const Gguf& file_;
+  const ModelConfig& config_;
+  std::unordered_set<std::string_view> used_;
+};
+
+struct Receiver {
+  std::function<Status(PackedMatrix&, const GgufTensor&)> matrix;
+  std::function<Status(std::vector<float>&, const GgufTensor&)> vector;
+};
+
+// Names every tensor of the architecture once; `receive` decides what to do with each.
+Status visit_tensors(const Gguf& file, ModelConfig& config, Weights& weights, const Receiver& receive) {
+  Shelf shelf(file, config);
+  const GgufTensor* embedding = file.find_tensor("token_embd.weight");
+  if (embedding == nullptr || embedding->dims.size() != 2) {
+    return fail(Code::kCorrupt, "the tensor token_embd.weight is missing or not a matrix", file.where());
+  }
+  config.vocabulary = static_cast<size_t>(embedding->dims[1]);
+  const uint64_t width = config.embedding, q = config.heads * config.head_size, kv = config.kv_heads * config.head_size;
+  CRESSET_TRY(table, shelf.take("token_embd.weight", {width, config.vocabulary}));
+  weights.embedding = table->bytes;
+  weights.embedding_format = table->format;
+
+  if (shelf.has("rope_freqs.weight")) {
+    CRESSET_TRY(factors, shelf.take("rope_freqs.weight", {config.rope_size / 2}));
+    CRESSET_TRY_STATUS(receive.vector(config.rope_factors, *factors));
+    for (const float f : config.rope_factors) {
+      if (!(f > 0)) return fail(Code::kCorrupt, "the tensor rope_freqs.weight holds a factor that is not positive", file.where());
+    }
+  }
+  CRESSET_TRY(norm, shelf.take("output_norm.weight", {width}));
+  CRESSET_TRY_STATUS(receive.vector(weights.output_norm, *norm));
+
+  weights.layers.resize(config.layers);
+  for (size_t i = 0; i < config.layers; ++i) {
+    LayerWeights& layer = weights.layers[i];
+    const std::string p = "blk." + std::to_string(i) + ".";
+    struct Matrix {
+      const char* name;
+      PackedMatrix* to;
+      uint64_t columns, rows;
+    };
+    for (const Matrix& m : {Matrix{"attn_q", &layer.query, width, q}, Matrix{"attn_k", &layer.key, width, kv},
+                            Matrix{"attn_v", &layer.value, width, kv}, Matrix{"attn_output", &layer.attention_output, q, width},
+                            Matrix{"ffn_gate", &layer.gate, width, config.feed_forward},
+                            Matrix{"ffn_up", &layer.up, width, config.feed_forward},
+                            Matrix{"ffn_down", &layer.down, config.feed_forward, width}}) {
+      CRESSET_TRY(tensor, shelf.take(p + m.name + ".weight", {m.columns, m.rows}));
+      CRESSET_TRY_STATUS(receive.matrix(*m.to, *tensor));
+    }
+    struct Vector {
+      const char* name;
+      std::vector<float>* to;
+      uint64_t size;
+      bool is_present;
+    };
+    for (const Vector& v :
+         {Vector{"attn_norm", &layer.attention_norm, width, true}, Vector{"ffn_norm", &layer.feed_forward_norm, width, true},
+          Vector{"attn_q_norm", &layer.query_norm, config.head_size, config.has_query_key_norm},
+          Vector{"attn_k_norm", &layer.key_norm, config.head_size, config.has_query_key_norm},
+          Vector{"post_attention_norm", &layer.post_attention_norm, width, config.has_post_norms},
+          Vector{"post_ffw_norm", &layer.post_feed_forward_norm, width, config.has_post_norms}}) {
+      if (!v.is_present) continue;
+      CRESSET_TRY(tensor, shelf.take(p + v.name + ".weight", {v.size}));
+      CRESSET_TRY_STATUS(receive.vector(*v.to, *tensor));
+    }
+  }
+  if (shelf.has("output.weight")) {
+    CRESSET_TRY(output, shelf.take("output.weight", {width, config.vocabulary}));
+    CRESSET_TRY_STATUS(receive.matrix(weights.output, *output));
+  } else {
+    CRESSET_TRY_STATUS(receive.matrix(weights.output, *table));  // tied to the embeddings
+  }
+  return shelf.finish();
+}
+
+Status read_vector(std::vector<float>& out, const GgufTensor& tensor) {
+  out.resize(tensor.columns());
+  dequantise_row(tensor.format, tensor.bytes, out);
+  return {};
+}
+
+}  // namespace
+
+Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config, Arithmetic arithmetic,
+                              Pool& pool) {
+  constexpr uint64_t kReleaseEvery = 16u << 20;
+  Weights weights;
+  uint64_t since_release = 0;
+  const Receiver receiver{
+      .matrix =
+          [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
+            out = PackedMatrix(arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format, tensor.rows(), tensor.columns());
+            pool.run([&](Worker& worker) {
+              worker.parallel_for(out.panels(), 8, [&](size_t begin, size_t end) { out.pack(tensor.bytes, tensor.format, begin, end); });
+            });
+            weights.bytes += out.bytes();
+            since_release += tensor.bytes.size();
+            if (since_release >= kReleaseEvery) {
+              mapped.release_pages();
+              since_release = 0;
+            }
+            return {};
+          },
+      .vector = read_vector};
+  CRESSET_TRY_STATUS(visit_tensors(file, config, weights, receiver));
+  mapped.release_pages();
+  return weights;
+}
+
+Status check_tensors(const Gguf& file, ModelConfig& config) {
+  Weights ignored;
+  const Receiver receiver{.matrix = [](PackedMatrix&, const GgufTensor&) -> Status { return {}; }, .vector = read_vector};
+  return visit_tensors(file, config, ignored, receiver);
+}
+
+}  // namespace cresset::engine

@@ -1,0 +1,44 @@
+// Weights: a model file's tensors, checked against what the architecture expects and repacked for the kernels.
+//
+// The repacked copy is a stated choice (docs/ARCHITECTURE.md): it replaces the mapped file, whose pages are dropped
+// while the copy is made, so resident memory stays at one copy of the weights. Only the token embeddings are read
+// from the mapped file, row by row.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/kernel/packed.h"
+#include "engine/load/gguf.h"
+#include "engine/model/config.h"
+#include "engine/run/pool.h"
+#include "sys/env.h"
+
+namespace cresset::engine {
+
+struct LayerWeights {
+  PackedMatrix query, key, value, attention_output, gate, up, down;
+  std::vector<float> attention_norm, feed_forward_norm;
+  std::vector<float> query_norm, key_norm;                             // has_query_key_norm
+  std::vector<float> post_attention_norm, post_feed_forward_norm;      // has_post_norms
+};
+
+struct Weights {
+  std::span<const std::byte> embedding;  // in the mapped file
+  Format embedding_format = Format::kF32;
+  PackedMatrix output;
+  std::vector<float> output_norm;
+  std::vector<LayerWeights> layers;
+  uint64_t bytes = 0;  // of the packed matrices
+
+  // Missing, unexpected and wrongly shaped tensors are kCorrupt, by name. Sets config.rope_factors and
+  // config.vocabulary. `mapped` is the file's mapping: its pages are released as they are done with.
+  static Result<Weights> load(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config,
+                              Arithmetic arithmetic, Pool& pool);
+};
+
+// The checks of load() without the packing.
+Status check_tensors(const Gguf& file, ModelConfig& config);
+
+}  // namespace cresset::engine

@@ -1,0 +1,402 @@
+#include "engine/model/forward.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+
+#include "base/check.h"
+#include "engine/kernel/exp.h"
+
+namespace cresset::engine {
+namespace {
+
+constexpr size_t kWhole = std::numeric_limits<size_t>::max();
+constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
+constexpr size_t kQueriesPerTask = 48;   // query rows times heads of a group
+constexpr size_t kTokenTile = 128;       // tokens whose activations stay in the second-level cache
+constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+}  // namespace
+
+Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels, Arithmetic arithmetic,
+                 int threads, size_t rows_max)
+    : config_(config), weights_(weights), kernels_(kernels), is_float_(arithmetic == Arithmetic::kFloat32),
+      rows_max_(rows_max), logits_stride_(round_up(config.vocabulary, 16)), query_width_(config.heads * config.head_size),
+      kv_width_(config.kv_heads * config.head_size), feed_width_(round_up(config.feed_forward, 16)) {
+  const size_t width = round_up(config.embedding, 16);
+  run_of_row_.resize(rows_max);
+  position_of_row_.resize(rows_max);
+  x_.resize(rows_max * width);
+  query_.resize(rows_max * query_width_);
+  key_.resize(rows_max * kv_width_);
+  value_.resize(rows_max * kv_width_);
+  gate_.resize(rows_max * feed_width_);
+  up_.resize(rows_max * feed_width_);
+  if (config.has_post_norms) block_out_.resize(rows_max * width);
+  const auto size_activations = [&](Activations& a, size_t columns) {
+    a.columns = columns;
+    a.floats.resize(rows_max * columns);
+    if (!is_float_ && columns % kBlockItems == 0) a.blocks.resize(rows_max * (columns / kBlockItems));
+  };
+  size_activations(normed_, config.embedding);
+  size_activations(attention_in_, query_width_);
+  size_activations(feed_in_, config.feed_forward);
+  size_activations(logits_in_, config.embedding);
+
+  const size_t pairs = config.rope_size / 2;
+  for (const RopeConfig& rope : config.ropes) {
+    std::vector<float> inverse(pairs);
+    for (size_t i = 0; i < pairs; ++i) {
+      const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(config.rope_size);
+      inverse[i] = static_cast<float>(1.0 / std::pow(static_cast<double>(rope.base), exponent)) * rope.position_scale;
+      if (!config.rope_factors.empty()) inverse[i] /= config.rope_factors[i];
+    }
+    inverse_frequencies_.push_back(std::move(inverse));
+    cosines_.emplace_back(rows_max * pairs * 2);
+  }
+  const size_t group = config.heads / config.kv_heads;
+  const size_t queries = std::max(group, kQueriesPerTask / group * group);
+  scratch_.resize(static_cast<size_t>(threads) * 2);
+  for (PartialSums& s : scratch_) {
+    s.m.resize(queries);
+    s.l.resize(queries);
+    s.acc.resize(queries * config.head_size);
+  }
+  query_scratch_.assign(static_cast<size_t>(threads), std::vector<float>(queries * config.head_size));
+  limits_scratch_.assign(static_cast<size_t>(threads), std::vector<int32_t>(queries * 2));
+}
+
+size_t Forward::row_chunk(const Worker& worker) const {
+  return std::max<size_t>(1, tokens_.size() / (static_cast<size_t>(worker.count()) * 4));
+}
+
+void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens, std::span<const size_t> logit_rows,
+                  float* logits) {
+  CHECK(tokens.size() <= rows_max_ && !tokens.empty());
+  runs_ = runs;
+  tokens_ = tokens;
+  logit_rows_ = logit_rows;
+  logits_ = logits;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    for (size_t i = 0; i < runs[r].rows; ++i) {
+      run_of_row_[runs[r].first_row + i] = r;
+      position_of_row_[runs[r].first_row + i] = runs[r].sequence->length + i;
+    }
+  }
+  plan_attention(pool.threads());
+  pool.run([this](Worker& worker) {
+    embed(worker);
+    for (size_t layer = 0; layer < config_.layers; ++layer) {
+      attention_block(worker, layer);
+      feed_forward_block(worker, layer);
+    }
+    if (!logit_rows_.empty()) write_logits(worker);
+  });
+  for (const Run& run : runs) run.sequence->length += run.rows;
+}
+
+void Forward::embed(Worker& worker) {
+  const size_t width = config_.embedding, pairs = config_.rope_size / 2;
+  const size_t row_size = row_bytes(weights_.embedding_format, width).value_or(0);
+  worker.parallel_for(tokens_.size(), row_chunk(worker), [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      const std::span<float> x(x_.data() + t * width, width);
+      dequantise_row(weights_.embedding_format, weights_.embedding.subspan(static_cast<size_t>(tokens_[t]) * row_size, row_size), x);
+      for (float& v : x) v *= config_.embedding_scale;
+      for (size_t r = 0; r < cosines_.size(); ++r) {
+        float* out = cosines_[r].data() + t * pairs * 2;
+        for (size_t i = 0; i < pairs; ++i) {
+          const float angle = static_cast<float>(position_of_row_[t]) * inverse_frequencies_[r][i];
+          out[2 * i] = static_cast<float>(std::cos(static_cast<double>(angle)));
+          out[2 * i + 1] = static_cast<float>(std::sin(static_cast<double>(angle)));
+        }
+      }
+    }
+  });
+}
+
+// Quantises a row of x for the matrix that reads it.
+void Forward::prepare_row(Activations& x, size_t row, size_t rows) {
+  if (!x.blocks.empty()) kernels_.quantise(x.floats.data() + row * x.columns, x.columns, x.blocks.data() + row, rows);
+}
+
+void Forward::normalise(Worker& worker, const float* weight) {
+  const size_t width = config_.embedding, rows = tokens_.size();
+  worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon, normed_.floats.data() + t * width);
+      prepare_row(normed_, t, rows);
+    }
+  });
+}
+
+void Forward::multiply(Worker& worker, const Activations& x, size_t rows, std::initializer_list<Product> products) {
+  size_t panels = 0;
+  for (const Product& p : products) panels += p.weights->panels();
+  const size_t chunk = std::clamp<size_t>(panels / (static_cast<size_t>(worker.count()) * 8), 1, 8);
+  worker.parallel_for(panels, chunk, [&](size_t begin, size_t end) {
+    for (size_t t0 = 0; t0 < rows; t0 += kTokenTile) {
+      size_t first = 0;
+      for (const Product& p : products) {
+        const size_t last = first + p.weights->panels();
+        const auto format = static_cast<size_t>(p.weights->format());
+        const auto kernel = x.blocks.empty() || kernels_.gemm_int8[format] == nullptr ? kernels_.gemm_float[format]
+                                                                                      : kernels_.gemm_int8[format];
+        const bool is_int8 = kernel != kernels_.gemm_float[format];
+        for (size_t i = std::max(begin, first); i < std::min(end, last); ++i) {
+          kernel({.panel = p.weights->panel(i - first),
+                  .columns = x.columns,
+                  .tokens = std::min(kTokenTile, rows - t0),
+                  .blocks = x.blocks.data() + t0,
+                  .floats = x.floats.data() + t0 * x.columns,
+                  .tokens_stride = is_int8 ? rows : x.columns,
+                  .y = p.y + t0 * p.y_stride + (i - first) * kPanelRows,
+                  .y_stride = p.y_stride,
+                  .accumulate = p.accumulate});
+        }
+        first = last;
+      }
+    }
+  });
+}
+
+void Forward::attention_block(Worker& worker, size_t layer) {
+  const LayerWeights& w = weights_.layers[layer];
+  const size_t rows = tokens_.size();
+  normalise(worker, w.attention_norm.data());
+  multiply(worker, normed_, rows,
+           {{&w.query, query_.data(), query_width_, false},
+            {&w.key, key_.data(), kv_width_, false},
+            {&w.value, value_.data(), kv_width_, false}});
+  worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) rotate_and_store(layer, t);
+  });
+  worker.parallel_for(tasks_.size(), 1, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) attend(layer, tasks_[i], worker.index());
+  });
+  if (!split_groups_.empty()) {
+    worker.parallel_for(split_groups_.size(), 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) merge_partials(layer, split_groups_[i]);
+    });
+  }
+  worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) prepare_row(attention_in_, t, rows);
+  });
+  const bool is_direct = !config_.has_post_norms;
+  multiply(worker, attention_in_, rows,
+           {{&w.attention_output, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
+  if (!is_direct) add_residual(worker, w.post_attention_norm);
+}
+
+void Forward::feed_forward_block(Worker& worker, size_t layer) {
+  const LayerWeights& w = weights_.layers[layer];
+  const size_t rows = tokens_.size();
+  normalise(worker, w.feed_forward_norm.data());
+  multiply(worker, normed_, rows, {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
+  const auto activate = config_.activation == Activation::kSilu ? kernels_.silu_multiply : kernels_.gelu_multiply;
+  worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      activate(gate_.data() + t * feed_width_, up_.data() + t * feed_width_, config_.feed_forward,
+               feed_in_.floats.data() + t * feed_in_.columns);
+      prepare_row(feed_in_, t, rows);
+    }
+  });
+  const bool is_direct = !config_.has_post_norms;
+  multiply(worker, feed_in_, rows, {{&w.down, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
+  if (!is_direct) add_residual(worker, w.post_feed_forward_norm);
+}
+
+void Forward::add_residual(Worker& worker, const std::vector<float>& post_norm) {
+  const size_t width = config_.embedding;
+  worker.parallel_for(tokens_.size(), row_chunk(worker), [&](size_t begin, size_t end) {
+    for (size_t t = begin; t < end; ++t) {
+      float* y = block_out_.data() + t * width;
+      kernels_.rms_norm(y, post_norm.data(), width, config_.epsilon, y);
+      kernels_.add(x_.data() + t * width, y, width);
+    }
+  });
+}
+
+void Forward::write_logits(Worker& worker) {
+  const size_t width = config_.embedding, rows = logit_rows_.size();
+  worker.parallel_for(rows, 1, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i) {
+      kernels_.rms_norm(x_.data() + logit_rows_[i] * width, weights_.output_norm.data(), width, config_.epsilon,
+                        logits_in_.floats.data() + i * width);
+      prepare_row(logits_in_, i, rows);
+    }
+  });
+  multiply(worker, logits_in_, rows, {{&weights_.output, logits_, logits_stride_, false}});
+}
+
+void Forward::rotate(float* head, const float* cosines) const {
+  const size_t pairs = config_.rope_size / 2;
+  for (size_t i = 0; i < pairs; ++i) {
+    float& a = config_.rope_pairs == RopePairs::kAdjacent ? head[2 * i] : head[i];
+    float& b = config_.rope_pairs == RopePairs::kAdjacent ? head[2 * i + 1] : head[i + pairs];
+    const float c = cosines[2 * i], s = cosines[2 * i + 1], x = a, y = b;
+    a = x * c - y * s;
+    b = x * s + y * c;
+  }
+}
+
+void Forward::rotate_and_store(size_t layer, size_t row) {
+  const LayerWeights& w = weights_.layers[layer];
+  const size_t d = config_.head_size, position = position_of_row_[row];
+  const float* cosines =
+      cosines_[static_cast<size_t>(config_.layer[layer].rope)].data() + row * (config_.rope_size / 2) * 2;
+  for (size_t h = 0; h < config_.heads; ++h) {
+    float* q = query_.data() + row * query_width_ + h * d;
+    if (config_.has_query_key_norm) kernels_.rms_norm(q, w.query_norm.data(), d, config_.epsilon, q);
+    rotate(q, cosines);
+    for (size_t i = 0; i < d; ++i) q[i] *= config_.attention_scale;
+  }
+  const size_t page_index = position / kPagePositions, slot = position % kPagePositions;
+  unsigned char* page = runs_[run_of_row_[row]].sequence->pages[page_index]->data();
+  const size_t element = is_float_ ? 4 : 2, head_bytes = 2 * kPagePositions * d * element;
+  for (size_t h = 0; h < config_.kv_heads; ++h) {
+    float* k = key_.data() + row * kv_width_ + h * d;
+    const float* v = value_.data() + row * kv_width_ + h * d;
+    if (config_.has_query_key_norm) kernels_.rms_norm(k, w.key_norm.data(), d, config_.epsilon, k);
+    rotate(k, cosines);
+    unsigned char* base = page + (layer * config_.kv_heads + h) * head_bytes;
+    const size_t tile = slot / 16 * 16 * d + slot % 16, values = kPagePositions * d + slot * d;
+    if (is_float_) {
+      auto* out = reinterpret_cast<float*>(base);
+      for (size_t i = 0; i < d; ++i) out[tile + i * 16] = k[i];
+      std::copy(v, v + d, out + values);
+    } else {
+      auto* out = reinterpret_cast<uint16_t*>(base);
+      for (size_t i = 0; i < d; ++i) out[tile + i * 16] = float_to_half(k[i]);
+      for (size_t i = 0; i < d; ++i) out[values + i] = float_to_half(v[i]);
+    }
+  }
+}
+
+// Cuts the batch's attention into tasks. Where there are few (decoding a long sequence), the chunks of one query
+// group are spread over tasks and merged afterwards in the same order and with the same operations.
+void Forward::plan_attention(int threads) {
+  const size_t group = config_.heads / config_.kv_heads;
+  const size_t rows_per_task = std::max<size_t>(1, kQueriesPerTask / group);
+  tasks_.clear();
+  split_groups_.clear();
+  size_t whole = 0, partial = 0;
+  for (const Run& run : runs_) whole += (run.rows + rows_per_task - 1) / rows_per_task * config_.kv_heads;
+  const bool is_split = whole < static_cast<size_t>(threads) * 8;
+  for (size_t r = 0; r < runs_.size(); ++r) {
+    const Run& run = runs_[r];
+    for (size_t row = 0; row < run.rows; row += rows_per_task) {
+      const size_t rows = std::min(rows_per_task, run.rows - row);
+      const size_t chunks = (run.sequence->length + row + rows + kChunkPositions - 1) / kChunkPositions;
+      for (size_t h = 0; h < config_.kv_heads; ++h) {
+        if (!is_split || chunks == 1) {
+          tasks_.push_back({r, h, row, rows, 0, chunks, kWhole});
+          continue;
+        }
+        split_groups_.push_back(tasks_.size());
+        for (size_t c = 0; c < chunks; ++c) tasks_.push_back({r, h, row, rows, c, c + 1, partial++});
+      }
+    }
+  }
+  if (partials_.size() < partial) partials_.resize(partial);
+}
+
+namespace {
+
+// total += part, both unnormalised online-softmax sums of `queries` rows.
+void merge(float* m, float* l, float* acc, const float* part_m, const float* part_l, const float* part_acc, size_t queries,
+           size_t d) {
+  for (size_t n = 0; n < queries; ++n) {
+    if (part_m[n] == kNone) continue;
+    const float top = std::max(m[n], part_m[n]);
+    const float keep = exp_approximation(m[n] - top), take = exp_approximation(part_m[n] - top);
+    m[n] = top;
+    l[n] = l[n] * keep + part_l[n] * take;
+    for (size_t i = 0; i < d; ++i) acc[n * d + i] = acc[n * d + i] * keep + part_acc[n * d + i] * take;
+  }
+}
+
+void clear(std::vector<float>& m, std::vector<float>& l, std::vector<float>& acc, size_t queries, size_t d) {
+  m.assign(queries, kNone);
+  l.assign(queries, 0.0f);
+  acc.assign(queries * d, 0.0f);
+}
+
+}  // namespace
+
+void Forward::attend(size_t layer, const Task& task, int thread) {
+  const Run& run = runs_[task.run];
+  const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
+  const auto window = static_cast<size_t>(config_.layer[layer].sliding_window);
+  std::vector<float>& q = query_scratch_[static_cast<size_t>(thread)];
+  int32_t* last = limits_scratch_[static_cast<size_t>(thread)].data();
+  int32_t* first = last + queries;
+  for (size_t i = 0; i < task.rows; ++i) {
+    const size_t position = run.sequence->length + task.row + i;
+    const float* from = query_.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
+    std::copy(from, from + group * d, q.data() + i * group * d);
+    for (size_t g = 0; g < group; ++g) {
+      last[i * group + g] = static_cast<int32_t>(position);
+      first[i * group + g] = window == 0 || position + 1 < window ? 0 : static_cast<int32_t>(position + 1 - window);
+    }
+  }
+  // The pages of this layer and head.
+  const size_t head_bytes = 2 * kPagePositions * d * (is_float_ ? 4u : 2u);
+  const size_t end_page = static_cast<size_t>(last[queries - 1]) / kPagePositions + 1;
+  std::vector<const void*> pages(end_page);
+  for (size_t p = 0; p < end_page; ++p) {
+    pages[p] = run.sequence->pages[p]->data() + (layer * config_.kv_heads + task.kv_head) * head_bytes;
+  }
+  PartialSums& part = task.partial == kWhole ? scratch_[static_cast<size_t>(thread) * 2] : partials_[task.partial];
+  PartialSums& total = scratch_[static_cast<size_t>(thread) * 2 + 1];
+  if (task.partial == kWhole) clear(total.m, total.l, total.acc, queries, d);
+  const size_t first_page = static_cast<size_t>(first[0]) / kPagePositions;
+  for (size_t c = task.chunk_first; c < task.chunk_end; ++c) {
+    clear(part.m, part.l, part.acc, queries, d);
+    const AttentionArguments arguments{.q = q.data(),
+                                       .queries = queries,
+                                       .head_size = d,
+                                       .last = last,
+                                       .first = first,
+                                       .pages = pages.data(),
+                                       .page_first = std::max(first_page, c * kChunkPages),
+                                       .page_end = std::min(end_page, (c + 1) * kChunkPages),
+                                       .m = part.m.data(),
+                                       .l = part.l.data(),
+                                       .acc = part.acc.data()};
+    if (arguments.page_first < arguments.page_end) (is_float_ ? kernels_.attend_float : kernels_.attend_half)(arguments);
+    if (task.partial != kWhole) return;
+    merge(total.m.data(), total.l.data(), total.acc.data(), part.m.data(), part.l.data(), part.acc.data(), queries, d);
+  }
+  for (size_t i = 0; i < task.rows; ++i) {
+    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
+    for (size_t n = 0; n < group; ++n) {
+      for (size_t k = 0; k < d; ++k) out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];
+    }
+  }
+}
+
+void Forward::merge_partials(size_t, size_t group_task) {
+  const Task& task = tasks_[group_task];
+  const Run& run = runs_[task.run];
+  const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
+  std::vector<float> m, l, acc;
+  clear(m, l, acc, queries, d);
+  for (size_t i = group_task; i < tasks_.size(); ++i) {
+    const Task& part = tasks_[i];
+    if (part.run != task.run || part.kv_head != task.kv_head || part.row != task.row) break;
+    const PartialSums& sums = partials_[part.partial];
+    merge(m.data(), l.data(), acc.data(), sums.m.data(), sums.l.data(), sums.acc.data(), queries, d);
+  }
+  for (size_t i = 0; i < task.rows; ++i) {
+    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
+    for (size_t n = 0; n < group; ++n) {
+      for (size_t k = 0; k < d; ++k) out[n * d + k] = acc[(i * group + n) * d + k] / l[i * group + n];
+    }
+  }
+}
+
+}  // namespace cresset::engine

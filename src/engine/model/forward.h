@@ -1,0 +1,103 @@
+// Forward: one pass of the transformer over a flat batch of tokens from many sequences.
+//
+// A batch is a list of runs; a run is consecutive positions of one sequence. Decoding is a run of one token,
+// prefill a longer one; both travel in the same batch. Each token's result has the same bits whatever else is in
+// the batch (kernel/kernels.h), whichever threads compute it.
+// Owned by the engine's leader; the pool's threads work inside forward().
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "engine/engine.h"
+#include "engine/kernel/kernels.h"
+#include "engine/load/weights.h"
+#include "engine/model/config.h"
+#include "engine/run/kv_cache.h"
+#include "engine/run/pool.h"
+#include "engine/token/vocabulary.h"
+
+namespace cresset::engine {
+
+struct Run {
+  KvSequence* sequence = nullptr;  // length is the run's first position; pages are reserved up to its end
+  size_t first_row = 0;            // of the batch
+  size_t rows = 0;
+};
+
+class Forward {
+ public:
+  Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels, Arithmetic arithmetic, int threads,
+          size_t rows_max);
+
+  // Computes `tokens` (one per row of the runs, in order), writes their keys and values, advances each sequence's
+  // length, and writes the logits of the rows in `logit_rows` (ascending) to logits[i * logits_stride()].
+  void run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens, std::span<const size_t> logit_rows,
+           float* logits);
+
+  size_t rows_max() const { return rows_max_; }
+  size_t logits_stride() const { return logits_stride_; }  // vocabulary rounded up to a panel
+
+ private:
+  // What a matrix multiplies: rows as floats and, for quantised weights, as 8-bit blocks.
+  struct Activations {
+    std::vector<float> floats;
+    std::vector<ActivationBlock> blocks;
+    size_t columns = 0;
+  };
+  struct Product {
+    const PackedMatrix* weights;
+    float* y;
+    size_t y_stride;
+    bool accumulate;
+  };
+  // Attention of one KV head's queries for some rows of a run, over chunks [chunk_first, chunk_end).
+  struct Task {
+    size_t run, kv_head, row, rows, chunk_first, chunk_end;
+    size_t partial;  // where a part of the chunks leaves its sums; kWhole: it covers all chunks
+  };
+  struct PartialSums {
+    std::vector<float> m, l, acc;
+  };
+
+  void embed(Worker& worker);
+  void attention_block(Worker& worker, size_t layer);
+  void feed_forward_block(Worker& worker, size_t layer);
+  void write_logits(Worker& worker);
+  void normalise(Worker& worker, const float* weight);
+  void add_residual(Worker& worker, const std::vector<float>& post_norm);
+  void rotate_and_store(size_t layer, size_t row);
+  void rotate(float* head, const float* cosines) const;
+  void attend(size_t layer, const Task& task, int thread);
+  void merge_partials(size_t layer, size_t group);
+  void multiply(Worker& worker, const Activations& x, size_t rows, std::initializer_list<Product> products);
+  void prepare_row(Activations& x, size_t row, size_t rows);
+  void plan_attention(int threads);
+  size_t row_chunk(const Worker& worker) const;
+
+  const ModelConfig& config_;
+  const Weights& weights_;
+  const Kernels& kernels_;
+  bool is_float_;
+  size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
+
+  // The batch in work.
+  std::span<const Run> runs_;
+  std::span<const Token> tokens_;
+  std::span<const size_t> logit_rows_;
+  float* logits_ = nullptr;
+  std::vector<size_t> run_of_row_, position_of_row_;
+  std::vector<Task> tasks_;
+  std::vector<size_t> split_groups_;  // first task of each query group whose chunks are spread over tasks
+
+  std::vector<float> x_, query_, key_, value_, attended_, gate_, up_, block_out_;
+  Activations normed_, attention_in_, feed_in_, logits_in_;
+  std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]
+  std::vector<std::vector<float>> inverse_frequencies_;
+  std::vector<PartialSums> partials_, scratch_;  // scratch: two per thread
+  std::vector<std::vector<float>> query_scratch_;
+  std::vector<std::vector<int32_t>> limits_scratch_;
+};
+
+}  // namespace cresset::engine

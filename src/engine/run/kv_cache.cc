@@ -1,0 +1,44 @@
+#include "engine/run/kv_cache.h"
+
+#include <sys/mman.h>
+
+#include "base/check.h"
+
+namespace cresset::engine {
+
+KvPage::KvPage(size_t bytes) : bytes_(bytes) {
+  void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(data != MAP_FAILED);
+  data_ = static_cast<unsigned char*>(data);
+}
+
+KvPage::~KvPage() { ::munmap(data_, bytes_); }
+
+KvCache::KvCache(KvShape shape, uint64_t bytes_max) : shape_(shape), pages_max_(bytes_max / shape.page_bytes()) {}
+
+std::unique_ptr<KvPage> KvCache::take() {
+  CHECK(in_use_ < pages_max_);
+  ++in_use_;
+  if (spare_.empty()) return std::make_unique<KvPage>(shape_.page_bytes());
+  auto page = std::move(spare_.back());
+  spare_.pop_back();
+  return page;
+}
+
+void KvCache::give_back(std::unique_ptr<KvPage> page) {
+  CHECK(in_use_ > 0);
+  --in_use_;
+  spare_.push_back(std::move(page));
+}
+
+void KvSequence::reserve(KvCache& cache, size_t end) {
+  while (pages.size() * kPagePositions < end) pages.push_back(cache.take());
+}
+
+void KvSequence::release(KvCache& cache) {
+  for (auto& page : pages) cache.give_back(std::move(page));
+  pages.clear();
+  length = 0;
+}
+
+}  // namespace cresset::engine

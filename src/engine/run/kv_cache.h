@@ -1,0 +1,67 @@
+// KvCache: keys and values of all sequences in pages of 64 positions.
+//
+// A page holds every layer and KV head for 64 positions: for each (layer, head) the keys as 4 tiles of 16 positions
+// [tile][dimension][16] (so that a vector of scores is 16 positions), then the values [64][dimension].
+// Pages are recycled, never shrunk below what is in use; a byte budget bounds them. Owned by the engine's leader.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "engine/kernel/kernels.h"
+
+namespace cresset::engine {
+
+struct KvShape {
+  size_t layers = 0, kv_heads = 0, head_size = 0;
+  bool is_float = false;  // float32 instead of IEEE half
+  size_t element_bytes() const { return is_float ? 4 : 2; }
+  size_t head_bytes() const { return 2 * kPagePositions * head_size * element_bytes(); }
+  size_t page_bytes() const { return layers * kv_heads * head_bytes(); }
+};
+
+class KvPage {
+ public:
+  explicit KvPage(size_t bytes);
+  ~KvPage();
+  KvPage(const KvPage&) = delete;
+  KvPage& operator=(const KvPage&) = delete;
+  unsigned char* data() const { return data_; }
+
+ private:
+  unsigned char* data_;
+  size_t bytes_;
+};
+
+class KvCache {
+ public:
+  KvCache(KvShape shape, uint64_t bytes_max);
+
+  const KvShape& shape() const { return shape_; }
+  uint64_t pages_max() const { return pages_max_; }
+  uint64_t pages_free() const { return pages_max_ - in_use_; }
+  uint64_t bytes_used() const { return in_use_ * shape_.page_bytes(); }
+  uint64_t bytes_max() const { return pages_max_ * shape_.page_bytes(); }
+
+  std::unique_ptr<KvPage> take();  // CHECKs that one is free: admission has reserved it
+  void give_back(std::unique_ptr<KvPage> page);
+
+ private:
+  KvShape shape_;
+  uint64_t pages_max_, in_use_ = 0;
+  std::vector<std::unique_ptr<KvPage>> spare_;
+};
+
+// One sequence's pages. Positions [0, length) are written.
+struct KvSequence {
+  std::vector<std::unique_ptr<KvPage>> pages;
+  size_t length = 0;
+
+  // Makes room for positions up to `end`.
+  void reserve(KvCache& cache, size_t end);
+  void release(KvCache& cache);
+};
+
+}  // namespace cresset::engine

@@ -1,0 +1,143 @@
+#include "engine/run/sampler.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace cresset::engine {
+namespace {
+
+// SplitMix64 (Steele, Lea, Flood 2014): one mixing of a counter; a stream needs no state but its position.
+uint64_t mix(uint64_t z) {
+  z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9ull;
+  z = (z ^ z >> 27) * 0x94D049BB133111EBull;
+  return z ^ z >> 31;
+}
+
+constexpr float kBanned = -std::numeric_limits<float>::infinity();
+
+}  // namespace
+
+Sampler::Sampler(const chat::Sampling& s, uint64_t seed, int choice, const Kernels& kernels)
+    : kernels_(kernels), temperature_(s.temperature.value_or(kDefaultTemperature)), top_p_(s.top_p.value_or(kDefaultTopP)),
+      min_p_(s.min_p.value_or(0)), repetition_(s.repetition_penalty.value_or(1)), presence_(s.presence_penalty.value_or(0)),
+      frequency_(s.frequency_penalty.value_or(0)), top_k_(s.top_k.value_or(0)), bias_(s.logit_bias),
+      state_(mix(seed) ^ mix(static_cast<uint64_t>(choice) + 0x9E3779B97F4A7C15ull)) {}
+
+void Sampler::see_prompt(std::span<const Token> tokens) {
+  if (repetition_ == 1) return;
+  for (const Token t : tokens) seen_.try_emplace(t);
+}
+
+void Sampler::accept(Token token) {
+  if (repetition_ == 1 && presence_ == 0 && frequency_ == 0) return;
+  ++seen_[token].in_answer;
+}
+
+void Sampler::penalise(std::span<float> logits) const {
+  for (const auto& [token, bias] : bias_) {
+    if (token >= 0 && static_cast<size_t>(token) < logits.size()) logits[static_cast<size_t>(token)] += static_cast<float>(bias);
+  }
+  for (const auto& [token, count] : seen_) {
+    if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
+    float& logit = logits[static_cast<size_t>(token)];
+    const auto repetition = static_cast<float>(repetition_);
+    logit = logit > 0 ? logit / repetition : logit * repetition;
+    if (count.in_answer > 0) logit -= static_cast<float>(presence_ + frequency_ * count.in_answer);
+  }
+}
+
+Token Sampler::choose(std::span<float> logits, std::span<const Token> banned) {
+  penalise(logits);
+  for (const Token t : banned) {
+    if (t >= 0 && static_cast<size_t>(t) < logits.size()) logits[static_cast<size_t>(t)] = kBanned;
+  }
+  if (temperature_ > 0) return draw(logits);
+  const float top = kernels_.maximum(logits.data(), logits.size());
+  return static_cast<Token>(std::find(logits.begin(), logits.end(), top) - logits.begin()) % static_cast<Token>(logits.size());
+}
+
+double Sampler::next_uniform() { return static_cast<double>(mix(state_ + ++draws_ * 0x9E3779B97F4A7C15ull) >> 11) * 0x1.0p-53; }
+
+Token Sampler::draw(std::span<float> logits) {
+  const size_t n = logits.size();
+  weights_.resize(n);
+  const float top = kernels_.maximum(logits.data(), n);
+  const double all = static_cast<double>(
+      kernels_.exp_sum(logits.data(), n, top, static_cast<float>(1.0 / temperature_), weights_.data()));
+  const bool is_plain = top_k_ <= 0 && top_p_ >= 1;
+  const float least = min_p_ > 0 ? static_cast<float>(min_p_) : 0.0f;  // the maximum's weight is 1
+  const double point = next_uniform();
+  if (is_plain) {
+    double kept = 0;
+    for (size_t i = 0; i < n; ++i) kept += weights_[i] >= least ? static_cast<double>(weights_[i]) : 0.0;
+    double rest = point * kept;
+    size_t last = 0;
+    for (size_t i = 0; i < n; ++i) {
+      if (weights_[i] < least || weights_[i] == 0) continue;
+      last = i;
+      rest -= static_cast<double>(weights_[i]);
+      if (rest < 0) break;
+    }
+    return static_cast<Token>(last);
+  }
+  candidates_.clear();
+  for (size_t i = 0; i < n; ++i) {
+    if (weights_[i] > 0 && weights_[i] >= least) candidates_.push_back({weights_[i], static_cast<Token>(i)});
+  }
+  // Most probable first, ties by id; only as many are put in order as the nucleus needs.
+  const auto before = [](const Candidate& a, const Candidate& b) {
+    return a.weight > b.weight || (a.weight == b.weight && a.token < b.token);
+  };
+  const size_t limit = top_k_ > 0 ? std::min(candidates_.size(), static_cast<size_t>(top_k_)) : candidates_.size();
+  double base = all;
+  size_t ordered = 0, kept = 0;
+  double sum = 0;
+  if (top_k_ > 0 && limit < candidates_.size()) {
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(limit), candidates_.end(), before);
+    base = 0;
+    for (size_t i = 0; i < limit; ++i) base += static_cast<double>(candidates_[i].weight);
+  }
+  for (size_t block = 64; kept < limit; block *= 4) {
+    const size_t end = std::min(limit, ordered + block);
+    const auto from = candidates_.begin() + static_cast<std::ptrdiff_t>(ordered);
+    const auto to = candidates_.begin() + static_cast<std::ptrdiff_t>(end);
+    std::partial_sort(from, to, candidates_.begin() + static_cast<std::ptrdiff_t>(limit), before);
+    ordered = end;
+    while (kept < ordered && (kept == 0 || sum < top_p_ * base)) sum += static_cast<double>(candidates_[kept++].weight);
+    if (kept < ordered || sum >= top_p_ * base) break;
+  }
+  double rest = point * sum;
+  for (size_t i = 0; i < kept; ++i) {
+    rest -= static_cast<double>(candidates_[i].weight);
+    if (rest < 0) return candidates_[i].token;
+  }
+  return kept > 0 ? candidates_[kept - 1].token : 0;
+}
+
+chat::TokenReport Sampler::report(std::span<const float> logits, Token token, int top) const {
+  scratch_.resize(logits.size());
+  const float highest = kernels_.maximum(logits.data(), logits.size());
+  const float sum = kernels_.exp_sum(logits.data(), logits.size(), highest, 1.0f, scratch_.data());
+  const double base = static_cast<double>(highest) + std::log(static_cast<double>(sum));
+  const auto of = [&](Token t) {
+    return chat::TokenLogprob{t, {}, static_cast<double>(logits[static_cast<size_t>(t)]) - base};
+  };
+  chat::TokenReport report{of(token), {}};
+  if (top <= 0) return report;
+  std::vector<Token> best;  // ascending by rank; a short insertion list
+  const auto before = [&](Token a, Token b) {
+    const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
+    return x > y || (x == y && a < b);
+  };
+  for (size_t i = 0; i < logits.size(); ++i) {
+    const auto t = static_cast<Token>(i);
+    if (best.size() == static_cast<size_t>(top) && !before(t, best.back())) continue;
+    best.insert(std::upper_bound(best.begin(), best.end(), t, before), t);
+    if (best.size() > static_cast<size_t>(top)) best.pop_back();
+  }
+  for (const Token t : best) report.top.push_back(of(t));
+  return report;
+}
+
+}  // namespace cresset::engine

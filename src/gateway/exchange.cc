@@ -1,0 +1,34 @@
+#include "gateway/exchange.h"
+
+#include "wire/openai_chat.h"
+
+namespace cresset::gateway {
+
+Verdict refuse(Exchange& exchange, const wire::Fault& fault) {
+  const wire::Codec* codec = exchange.target.endpoint != nullptr ? exchange.target.endpoint->codec : nullptr;
+  reply_json(exchange, codec != nullptr ? codec->encode_error(fault) : wire::encode_openai_error(fault));
+  exchange.response.status = wire::http_status(fault);
+  if (fault.retry_after_s > 0) {
+    exchange.response.headers.emplace_back("Retry-After", std::to_string(fault.retry_after_s));
+  }
+  return Verdict::kReply;
+}
+
+Verdict reply_json(Exchange& exchange, std::string body) {
+  exchange.response.status = 200;
+  exchange.response.headers.emplace_back("Content-Type", "application/json");
+  exchange.response.body = std::move(body);
+  return Verdict::kReply;
+}
+
+void add_common_headers(const Exchange& exchange, net::Headers& headers) {
+  headers.emplace_back("X-Request-Id", exchange.id);
+  headers.emplace_back("Cache-Control", "no-store");
+  headers.emplace_back("X-Content-Type-Options", "nosniff");
+  if (exchange.candidate < exchange.plan.candidates.size()) {
+    const Candidate& candidate = exchange.plan.candidates[exchange.candidate];
+    headers.emplace_back("X-Cresset-Route", candidate.id + "; " + candidate.reason);
+  }
+}
+
+}  // namespace cresset::gateway

@@ -1,0 +1,214 @@
+#include "provider/local.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <future>
+
+#include "testing/fake_engine.h"
+#include "testing/gateway_bench.h"
+#include "testing/hand_clock.h"
+
+namespace cresset::provider {
+namespace {
+
+using testing::FakeEngine;
+using testing::FakeEngineState;
+
+struct RecordingSink final : AnswerSink {
+  void on_accepted(Origin o) override { origin = o.fingerprint; }
+  void on_event(chat::Event event) override { events.push_back(std::move(event)); }
+  Code code() const {
+    return events.empty() || !std::holds_alternative<chat::Failed>(events.back())
+               ? Code::kExists
+               : std::get<chat::Failed>(events.back()).error.code;
+  }
+  std::string origin;
+  std::vector<chat::Event> events;
+};
+
+// Engines by path, on a hand clock; `loads` counts opens.
+class LocalBench {
+ public:
+  explicit LocalBench(LocalOptions options) {
+    engines = std::make_unique<LocalEngines>(
+        schedule, porter, models,
+        [this](const std::string& path) -> Result<std::unique_ptr<engine::Engine>> {
+          ++loads;
+          most_open = std::max(most_open, count_open() + 1);
+          if (path == "/models/broken") return fail(Code::kCorrupt, "tensor 7 overlaps tensor 8", path);
+          states[path] = std::make_shared<FakeEngineState>();
+          return std::make_unique<FakeEngine>(states[path], "fp " + path);
+        },
+        options, [this](const std::string& line) { log.push_back(line); });
+  }
+
+  std::shared_ptr<RecordingSink> ask(const std::string& model, chat::CancelToken cancel = {}) {
+    auto sink = std::make_shared<RecordingSink>();
+    engines->answer({model, {}, sink, std::move(cancel)});
+    return sink;
+  }
+  void settle() {
+    while (schedule.run() + porter.run() > 0) {
+    }
+  }
+  FakeEngineState& state(const std::string& model) { return *states.at("/models/" + model); }
+  // The engine lets go of all its jobs.
+  void end_jobs(const std::string& model) { state(model).jobs.clear(); }
+  int count_open() const {
+    return static_cast<int>(
+        std::count_if(states.begin(), states.end(), [](const auto& s) { return !s.second->is_closed; }));
+  }
+
+  testing::HandEnv env;
+  testing::HandSchedule schedule{env};
+  testing::HandPorter porter;
+  testing::FakeModels models;
+  std::map<std::string, std::shared_ptr<FakeEngineState>> states;
+  std::vector<std::string> log;
+  int loads = 0, most_open = 0;
+  std::unique_ptr<LocalEngines> engines;
+};
+
+TEST(LocalEngines, LoadsOnceForAllWhoWait) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 8});
+  auto a = bench.ask("m"), b = bench.ask("m");
+  EXPECT_TRUE(bench.engines->is_loading());
+  bench.settle();
+  EXPECT_FALSE(bench.engines->is_loading());
+  EXPECT_EQ(bench.loads, 1);
+  EXPECT_EQ(bench.state("m").jobs.size(), 2u);
+  EXPECT_EQ(a->origin, "fp /models/m");
+  bench.ask("m");
+  EXPECT_EQ(bench.state("m").jobs.size(), 3u) << "a loaded model answers at once";
+  EXPECT_EQ(bench.engines->loaded().at(0).name, "m");
+}
+
+TEST(LocalEngines, UnloadsTheLeastRecentlyUsedIdleModel) {
+  LocalBench bench({.loaded_max = 2, .waiting_max = 8});
+  bench.ask("a");
+  bench.settle();
+  bench.ask("b");
+  bench.settle();
+  bench.end_jobs("a");
+  bench.end_jobs("b");
+  bench.ask("a");
+  bench.end_jobs("a");
+  bench.ask("c");
+  bench.settle();
+  EXPECT_TRUE(bench.state("b").is_closed);
+  EXPECT_FALSE(bench.state("a").is_closed);
+  EXPECT_FALSE(bench.state("c").is_closed);
+  EXPECT_EQ(bench.most_open, 2) << "one is closed before the next is opened";
+}
+
+TEST(LocalEngines, ABusyModelIsNotUnloadedTheOtherWaits) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 8});
+  bench.ask("a");
+  bench.settle();
+  auto waiting = bench.ask("b");
+  bench.settle();
+  EXPECT_FALSE(bench.state("a").is_closed);
+  EXPECT_EQ(bench.loads, 1);
+  bench.end_jobs("a");
+  bench.settle();
+  EXPECT_TRUE(bench.state("a").is_closed);
+  EXPECT_EQ(bench.state("b").jobs.size(), 1u);
+  EXPECT_EQ(waiting->origin, "fp /models/b");
+}
+
+TEST(LocalEngines, ABrokenModelFailsItsRequestsAndIsTriedAgain) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 8});
+  auto a = bench.ask("broken"), b = bench.ask("broken");
+  bench.settle();
+  EXPECT_EQ(a->code(), Code::kCorrupt);
+  EXPECT_EQ(b->code(), Code::kCorrupt);
+  EXPECT_EQ(bench.loads, 1);
+  bench.ask("broken");
+  bench.settle();
+  EXPECT_EQ(bench.loads, 2);
+  EXPECT_NE(bench.log.back().find("tensor 7"), std::string::npos) << "the owner is told";
+  bench.ask("good");
+  bench.settle();
+  EXPECT_EQ(bench.state("good").jobs.size(), 1u);
+}
+
+TEST(LocalEngines, WhoLeftWhileWaitingCostsNothing) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 8});
+  chat::CancelToken cancel;
+  auto gone = bench.ask("m", cancel);
+  cancel.cancel();
+  bench.settle();
+  EXPECT_TRUE(bench.state("m").jobs.empty());
+  EXPECT_EQ(gone->code(), Code::kCancelled);
+}
+
+TEST(LocalEngines, TheWaitingLineIsBounded) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 2});
+  bench.ask("m");
+  bench.ask("n");
+  EXPECT_EQ(bench.ask("m")->code(), Code::kUnavailable);
+  bench.settle();
+  EXPECT_NE(bench.ask("m")->code(), Code::kUnavailable);
+}
+
+TEST(LocalEngines, AnEngineThatRefusesAJobFailsIt) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 2});
+  bench.ask("m");
+  bench.settle();
+  bench.state("m").submit_status = [] { return Status(fail(Code::kUnavailable, "the queue is full")); };
+  EXPECT_EQ(bench.ask("m")->code(), Code::kUnavailable);
+  bench.end_jobs("m");
+  bench.ask("n");
+  bench.settle();
+  EXPECT_TRUE(bench.state("m").is_closed) << "a refused job does not keep a model busy";
+}
+
+TEST(LocalEngines, PreloadSaysHowItWent) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 2});
+  std::vector<std::string> seen;
+  const auto note = [&](Status s) { seen.push_back(s ? "ok" : s.error().what); };
+  bench.engines->preload("broken", note);
+  bench.settle();
+  bench.engines->preload("m", note);
+  bench.settle();
+  bench.engines->preload("m", note);
+  EXPECT_EQ(seen, (std::vector<std::string>{"tensor 7 overlaps tensor 8", "ok", "ok"}));
+}
+
+TEST(LocalEngines, WhatIsPostedAfterItsEndDoesNothing) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 2});
+  auto sink = bench.ask("m");
+  bench.porter.run();
+  bench.engines.reset();
+  bench.schedule.run();
+  EXPECT_TRUE(sink->events.empty());
+  EXPECT_EQ(bench.count_open(), 0);
+}
+
+TEST(PorterThread, RunsInOrderOffTheCaller) {
+  std::vector<int> order;
+  std::promise<void> done;
+  auto porter = make_porter_thread(16);
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(porter->post([&order, i] { order.push_back(i); }));
+  ASSERT_TRUE(porter->post([&done] { done.set_value(); }));
+  done.get_future().wait();
+  EXPECT_EQ(order, (std::vector<int>{0, 1, 2}));
+}
+
+TEST(PorterThread, SaysWhenItsQueueIsFull) {
+  std::promise<void> entered, release;
+  auto porter = make_porter_thread(1);
+  ASSERT_TRUE(porter->post([&] {
+    entered.set_value();
+    release.get_future().wait();
+  }));
+  entered.get_future().wait();
+  EXPECT_TRUE(porter->post([] {}));
+  EXPECT_EQ(porter->post([] {}).error().code, Code::kUnavailable);
+  release.set_value();
+}
+
+}  // namespace
+}  // namespace cresset::provider

@@ -1,0 +1,88 @@
+// Time that moves when the test says so: HandEnv (a clock and entropy from one seed, no files) and
+// HandSchedule (the loop as a queue that the test runs). HandPorter runs its work when the test says so, on
+// the test's thread.
+#pragma once
+
+#include <chrono>
+#include <deque>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "provider/threads.h"
+#include "sys/env.h"
+
+namespace cresset::testing {
+
+class HandEnv final : public sys::Env {
+ public:
+  explicit HandEnv(uint64_t seed = 1) : state_(seed) {}
+
+  void advance(std::chrono::nanoseconds by) { now_ += by; }
+
+  sys::Instant now() override { return now_; }
+  int64_t unix_time_ms() override { return 1'700'000'000'000 + now_.count() / 1'000'000; }
+  void fill_random(std::span<std::byte> out) override;
+
+  Result<sys::FileStat> stat(const std::string& path) override { return no_file(path); }
+  bool exists(const std::string&) override { return false; }
+  Result<std::string> read_file(const std::string& path, uint64_t) override { return no_file(path); }
+  Result<std::unique_ptr<sys::MappedFile>> map(const std::string& path) override { return no_file(path); }
+  Result<std::unique_ptr<sys::WritableFile>> open_append(const std::string& path, bool) override {
+    return no_file(path);
+  }
+  Status write_atomic(const std::string& path, std::string_view, bool) override { return no_file(path); }
+  Status rename(const std::string& from, const std::string&) override { return no_file(from); }
+  Status remove(const std::string& path) override { return no_file(path); }
+  Status make_directories(const std::string& path) override { return no_file(path); }
+  Result<std::vector<std::string>> list(const std::string& path) override { return no_file(path); }
+  Result<uint64_t> free_bytes(const std::string& path) override { return no_file(path); }
+
+ private:
+  static tl::unexpected<Error> no_file(const std::string& path) {
+    return fail(Code::kNotFound, "no files here", path);
+  }
+
+  sys::Instant now_{std::chrono::seconds(1)};
+  uint64_t state_;
+};
+
+class HandSchedule final : public provider::Schedule {
+ public:
+  explicit HandSchedule(HandEnv& env) : env_(env) {}
+
+  void post(std::function<void()> work) override;  // any thread
+  std::function<void()> after(std::chrono::milliseconds delay, std::function<void()> work) override;
+
+  // Runs what is posted, and what that posts, until nothing is left; returns how much.
+  size_t run();
+  // Moves the clock, running timers at their instants.
+  void advance(std::chrono::milliseconds by);
+
+ private:
+  HandEnv& env_;
+  std::mutex mutex_;
+  std::deque<std::function<void()>> queue_;
+  std::map<std::pair<sys::Instant, uint64_t>, std::function<void()>> timers_;
+  uint64_t timer_ = 0;
+};
+
+class HandPorter final : public provider::Porter {
+ public:
+  Status post(std::function<void()> work) override {
+    if (queue_.size() >= queue_max) return fail(Code::kUnavailable, "The server is busy; try again.");
+    queue_.push_back(std::move(work));
+    return {};
+  }
+  size_t run();
+
+  size_t queue_max = 64;
+
+ private:
+  std::deque<std::function<void()>> queue_;
+};
+
+}  // namespace cresset::testing
