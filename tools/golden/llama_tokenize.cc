@@ -41,7 +41,7 @@ int main(int argc, char** argv) {
   const llama_vocab* vocab = llama_model_get_vocab(model);
   for (std::string line; std::getline(std::cin, line);) {
     const std::string text = decode_base64(line);
-    std::vector<llama_token> ids(text.size() * 2 + 16);
+    std::vector<llama_token> ids(text.size() * 4 + 16);
     const int n = llama_tokenize(vocab, text.data(), static_cast<int>(text.size()), ids.data(),
                                  static_cast<int>(ids.size()), false, argc > 2);
     for (int i = 0; i < n; ++i) std::cout << (i > 0 ? " " : "") << ids[i];
