@@ -1,5 +1,5 @@
-// The HTTP request parser on hostile bytes: it must not crash, must take the same requests however the bytes are
-// cut, and what it accepts must obey its own limits.
+// The HTTP request parser on hostile bytes: it must not crash, must take the same requests however the bytes
+// are cut, and what it accepts must obey its own limits.
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -55,7 +55,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     CHECK(a.method == b.method && a.target == b.target && a.headers == b.headers && a.body == b.body);
     CHECK(a.body.size() <= limits.body_bytes_max);
     for (const auto& [name, value] : a.headers) {
-      CHECK(name.find_first_of("\r\n \t:") == std::string::npos && value.find_first_of("\r\n") == std::string::npos);
+      CHECK(name.find_first_of("\r\n \t:") == std::string::npos &&
+            value.find_first_of("\r\n") == std::string::npos);
     }
   }
   return 0;

@@ -29,7 +29,9 @@ void FakeCall::end() {
   is_ended_ = true;
 }
 
-void FakeCall::abort() { is_aborted_ = true; }
+void FakeCall::abort() {
+  is_aborted_ = true;
+}
 
 void FakeCall::close() {
   if (is_over()) return;

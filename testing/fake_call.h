@@ -1,5 +1,5 @@
-// FakeCall: one HTTP request without a socket. Remembers what was answered; the test plays the client: close() leaves,
-// drain() reads everything. Loop thread only, like the real one.
+// FakeCall: one HTTP request without a socket. Remembers what was answered; the test plays the client:
+// close() leaves, drain() reads everything. Loop thread only, like the real one.
 #pragma once
 
 #include <functional>
@@ -53,6 +53,7 @@ class FakeCall final : public net::Call {
 };
 
 // "POST", "/v1/completions?x=1" and so on, with Host: localhost:7171; `path` is decoded as net does it.
-net::HttpRequest make_http(std::string method, std::string target, std::string body = {}, net::Headers headers = {});
+net::HttpRequest make_http(std::string method, std::string target, std::string body = {},
+                           net::Headers headers = {});
 
 }  // namespace cresset::testing

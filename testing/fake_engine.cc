@@ -40,22 +40,33 @@ Result<std::vector<int32_t>> FakeEngine::prompt_tokens(const chat::Request&) con
   return fail(Code::kUnsupported, "a fake engine has no tokens");
 }
 
-Result<std::vector<std::vector<engine::Logits>>> FakeEngine::evaluate(const std::vector<std::vector<int32_t>>&, bool) {
+Result<std::vector<std::vector<engine::Logits>>> FakeEngine::evaluate(
+    const std::vector<std::vector<int32_t>>&, bool) {
   return fail(Code::kUnsupported, "a fake engine computes nothing");
 }
 
-Result<double> FakeEngine::time_prefill(int, int) { return fail(Code::kUnsupported, "a fake engine computes nothing"); }
+Result<double> FakeEngine::time_prefill(int, int) {
+  return fail(Code::kUnsupported, "a fake engine computes nothing");
+}
 
-Result<double> FakeEngine::time_decode(int, int) { return fail(Code::kUnsupported, "a fake engine computes nothing"); }
+Result<double> FakeEngine::time_decode(int, int) {
+  return fail(Code::kUnsupported, "a fake engine computes nothing");
+}
 
-chat::Event started(int prompt_tokens, int cached_tokens) { return chat::Started{{prompt_tokens, cached_tokens, 0}}; }
+chat::Event started(int prompt_tokens, int cached_tokens) {
+  return chat::Started{{prompt_tokens, cached_tokens, 0}};
+}
 
-chat::Event text(std::string text, int choice) { return chat::TextDelta{choice, std::move(text), {}}; }
+chat::Event text(std::string text, int choice) {
+  return chat::TextDelta{choice, std::move(text), {}};
+}
 
 chat::Event finished(int completion_tokens, chat::FinishReason reason, int choice) {
   return chat::Finished{choice, reason, {0, 0, completion_tokens}};
 }
 
-chat::Event failed(Code code, std::string what) { return chat::Failed{Error{code, std::move(what), {}}}; }
+chat::Event failed(Code code, std::string what) {
+  return chat::Failed{Error{code, std::move(what), {}}};
+}
 
 }  // namespace cresset::testing

@@ -1,5 +1,5 @@
-// FakeEngine: an engine that computes nothing. It keeps the jobs it is given; the test says what happens to each, or
-// gives a script that runs on submit. Safe from any thread as far as the real one is.
+// FakeEngine: an engine that computes nothing. It keeps the jobs it is given; the test says what happens to
+// each, or gives a script that runs on submit. Safe from any thread as far as the real one is.
 #pragma once
 
 #include <functional>
@@ -34,7 +34,8 @@ class FakeEngine final : public engine::Engine {
   std::vector<int32_t> tokenize(std::string_view, bool) const override { return {}; }
   std::string detokenize(int32_t) const override { return {}; }
   Result<std::vector<int32_t>> prompt_tokens(const chat::Request&) const override;
-  Result<std::vector<std::vector<engine::Logits>>> evaluate(const std::vector<std::vector<int32_t>>&, bool) override;
+  Result<std::vector<std::vector<engine::Logits>>> evaluate(const std::vector<std::vector<int32_t>>&,
+                                                            bool) override;
   Result<double> time_prefill(int, int) override;
   Result<double> time_decode(int, int) override;
 
@@ -47,7 +48,8 @@ class FakeEngine final : public engine::Engine {
 // What an engine says, for scripts.
 chat::Event started(int prompt_tokens, int cached_tokens = 0);
 chat::Event text(std::string text, int choice = 0);
-chat::Event finished(int completion_tokens, chat::FinishReason reason = chat::FinishReason::kStop, int choice = 0);
+chat::Event finished(int completion_tokens, chat::FinishReason reason = chat::FinishReason::kStop,
+                     int choice = 0);
 chat::Event failed(Code code, std::string what);
 
 }  // namespace cresset::testing

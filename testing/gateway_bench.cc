@@ -33,7 +33,7 @@ GatewayBench::GatewayBench(bool is_started, std::vector<policy::KeyEntry> keys) 
   auto opened_keys = policy::Keys::open(std::move(keys));
   CHECK(opened_keys.has_value());
   gateway::GatewayOptions options;
-  options.hosts = {"box.example"};
+  options.hosts = {"Box.example", "fd00::7"};
   options.aliases = {{"auto", {"nobody/model", "small"}}, {"pair", {"local/small", "local/other"}}};
   auto opened = gateway::Gateway::open({env, schedule, decoder, *engines, models}, std::move(*opened_keys),
                                        std::move(options));
@@ -43,7 +43,8 @@ GatewayBench::GatewayBench(bool is_started, std::vector<policy::KeyEntry> keys) 
 }
 
 bool GatewayBench::open_with(gateway::GatewayOptions options) {
-  return gateway::Gateway::open({env, schedule, decoder, *engines, models}, policy::Keys(), std::move(options))
+  return gateway::Gateway::open({env, schedule, decoder, *engines, models}, policy::Keys(),
+                                std::move(options))
       .has_value();
 }
 
@@ -63,7 +64,9 @@ std::shared_ptr<FakeCall> GatewayBench::get(std::string target, net::Headers hea
   return send("GET", std::move(target), {}, std::move(headers));
 }
 
-std::shared_ptr<FakeCall> GatewayBench::head(std::string target) { return send("HEAD", std::move(target)); }
+std::shared_ptr<FakeCall> GatewayBench::head(std::string target) {
+  return send("HEAD", std::move(target));
+}
 
 void GatewayBench::settle() {
   while (schedule.run() + decoder.run() + loader.run() > 0) {

@@ -1,6 +1,6 @@
 // GatewayBench: a whole Gateway on a bench: hand clock, fake engines, no sockets, no threads. Installed are
-// "small:latest" (the default) and "other:latest"; aliases are "auto" (a remote model that is not there, then small)
-// and "pair" (small, then other).
+// "small:latest" (the default) and "other:latest"; aliases are "auto" (a remote model that is not there, then
+// small) and "pair" (small, then other).
 #pragma once
 
 #include <memory>

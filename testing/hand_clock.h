@@ -1,5 +1,6 @@
-// Time that moves when the test says so: HandEnv (a clock and entropy from one seed, no files) and HandSchedule (the
-// loop as a queue that the test runs). HandPorter runs its work when the test says so, on the test's thread.
+// Time that moves when the test says so: HandEnv (a clock and entropy from one seed, no files) and
+// HandSchedule (the loop as a queue that the test runs). HandPorter runs its work when the test says so, on
+// the test's thread.
 #pragma once
 
 #include <chrono>
@@ -41,7 +42,9 @@ class HandEnv final : public sys::Env {
   Result<uint64_t> free_bytes(const std::string& path) override { return no_file(path); }
 
  private:
-  static tl::unexpected<Error> no_file(const std::string& path) { return fail(Code::kNotFound, "no files here", path); }
+  static tl::unexpected<Error> no_file(const std::string& path) {
+    return fail(Code::kNotFound, "no files here", path);
+  }
 
   sys::Instant now_{std::chrono::seconds(1)};
   uint64_t state_;

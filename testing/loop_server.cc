@@ -31,7 +31,10 @@ bool LoopServer::waits_for_connections(size_t count) {
   };
   loop_.post([look] { (*look)(5000); });
   const bool value = reached->get_future().get();
-  on_loop([look] { *look = nullptr; return 0; });
+  on_loop([look] {
+    *look = nullptr;
+    return 0;
+  });
   return value;
 }
 

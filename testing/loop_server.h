@@ -1,4 +1,5 @@
-// LoopServer: a net::Server on port 0 with its loop on a thread of its own, for tests that talk to it from outside.
+// LoopServer: a net::Server on port 0 with its loop on a thread of its own, for tests that talk to it from
+// outside.
 #pragma once
 
 #include <functional>

@@ -43,7 +43,9 @@ SocketClient::SocketClient(uint16_t port, int receive_buffer_bytes) {
   if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) close();
 }
 
-SocketClient::~SocketClient() { close(); }
+SocketClient::~SocketClient() {
+  close();
+}
 
 bool SocketClient::send(std::string_view bytes) {
   while (!bytes.empty()) {
@@ -130,7 +132,9 @@ SocketClient::End SocketClient::wait_for_end(std::chrono::milliseconds wait) {
   return was_reset_ ? End::kReset : End::kEof;
 }
 
-void SocketClient::finish_sending() { ::shutdown(fd_, SHUT_WR); }
+void SocketClient::finish_sending() {
+  ::shutdown(fd_, SHUT_WR);
+}
 
 void SocketClient::reset() {
   const linger hard{.l_onoff = 1, .l_linger = 0};

@@ -1,5 +1,6 @@
-// SocketClient: a blocking TCP client on loopback that sends exactly the bytes it is told to, for tests of servers.
-// Every wait ends after kWait with a failed result, so that a broken server fails a test and does not hang it.
+// SocketClient: a blocking TCP client on loopback that sends exactly the bytes it is told to, for tests of
+// servers. Every wait ends after kWait with a failed result, so that a broken server fails a test and does
+// not hang it.
 #pragma once
 
 #include <chrono>
@@ -27,18 +28,21 @@ class SocketClient {
 
   explicit SocketClient(uint16_t port, int receive_buffer_bytes = 0);
   ~SocketClient();
-  SocketClient(SocketClient&& other) noexcept : fd_(std::exchange(other.fd_, -1)), held_(std::move(other.held_)) {}
+  SocketClient(SocketClient&& other) noexcept
+      : fd_(std::exchange(other.fd_, -1)), held_(std::move(other.held_)) {}
   SocketClient(const SocketClient&) = delete;
   SocketClient& operator=(const SocketClient&) = delete;
 
   bool is_open() const { return fd_ >= 0; }
   int descriptor() const { return fd_; }
   bool send(std::string_view bytes);
-  std::string read_until(std::string_view mark);   // with the mark; what came, when it does not come
+  std::string read_until(std::string_view mark);  // with the mark; what came, when it does not come
   std::string read_to_end();
   // `has_body` false: the answer to HEAD.
   SocketResponse read_response(bool has_body = true);
-  SocketResponse exchange(std::string_view request) { return send(request) ? read_response() : SocketResponse{}; }
+  SocketResponse exchange(std::string_view request) {
+    return send(request) ? read_response() : SocketResponse{};
+  }
   End wait_for_end(std::chrono::milliseconds wait = kWait);  // reads and forgets
   void finish_sending();                                     // half-close
   void reset();                                              // close with RST

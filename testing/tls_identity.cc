@@ -87,8 +87,12 @@ TlsClient::~TlsClient() {
   SSL_CTX_free(native_->context);
 }
 
-bool TlsClient::is_open() const { return native_->is_open; }
-std::string TlsClient::version() const { return SSL_get_version(native_->ssl); }
+bool TlsClient::is_open() const {
+  return native_->is_open;
+}
+std::string TlsClient::version() const {
+  return SSL_get_version(native_->ssl);
+}
 
 std::string TlsClient::protocol() const {
   const unsigned char* name = nullptr;
@@ -98,7 +102,8 @@ std::string TlsClient::protocol() const {
 }
 
 bool TlsClient::send(std::string_view bytes) {
-  return SSL_write(native_->ssl, bytes.data(), static_cast<int>(bytes.size())) == static_cast<int>(bytes.size());
+  return SSL_write(native_->ssl, bytes.data(), static_cast<int>(bytes.size())) ==
+         static_cast<int>(bytes.size());
 }
 
 std::string TlsClient::read_until(std::string_view mark) {
@@ -124,6 +129,8 @@ bool TlsClient::ends_cleanly() {
   return SSL_get_error(native_->ssl, n) == SSL_ERROR_ZERO_RETURN;
 }
 
-void TlsClient::close() { native_->socket.close(); }
+void TlsClient::close() {
+  native_->socket.close();
+}
 
 }  // namespace cresset::testing

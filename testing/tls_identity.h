@@ -1,5 +1,5 @@
-// TlsIdentity: a self-signed certificate for 127.0.0.1 and its key as PEM files in a directory of their own, gone
-// with this object. TlsClient: a blocking TLS client that trusts anybody.
+// TlsIdentity: a self-signed certificate for 127.0.0.1 and its key as PEM files in a directory of their own,
+// gone with this object. TlsClient: a blocking TLS client that trusts anybody.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,13 @@ class TlsClient {
   explicit TlsClient(uint16_t port, int version_max = 0);
   ~TlsClient();
 
-  bool is_open() const;              // the handshake succeeded
-  std::string version() const;       // "TLSv1.3"
-  std::string protocol() const;      // what ALPN agreed on, of "h2" and "http/1.1"
+  bool is_open() const;          // the handshake succeeded
+  std::string version() const;   // "TLSv1.3"
+  std::string protocol() const;  // what ALPN agreed on, of "h2" and "http/1.1"
   bool send(std::string_view bytes);
   std::string read_until(std::string_view mark);
-  bool ends_cleanly();               // with close_notify
-  void close();                      // the socket, without a word
+  bool ends_cleanly();  // with close_notify
+  void close();         // the socket, without a word
 
  private:
   struct Native;

@@ -201,4 +201,13 @@ std::string help_for(const CommandSpec& command, std::span<const FlagSpec> commo
   return out;
 }
 
+std::string help_document(std::span<const CommandSpec> commands, std::span<const FlagSpec> common) {
+  std::string out = "# The command line\nMade from the program's own tables; a test says when this page is behind.\n\n```\n" +
+                    help_overview(commands, common) + "```\n";
+  for (const CommandSpec& command : commands) {
+    out += "\n## cresset " + std::string(command.name) + "\n```\n" + help_for(command, common) + "```\n";
+  }
+  return out;
+}
+
 }  // namespace cresset::cli

@@ -55,5 +55,7 @@ Result<std::vector<int64_t>> parse_numbers(std::string_view text, int64_t low, i
 
 std::string help_overview(std::span<const CommandSpec> commands, std::span<const FlagSpec> common);
 std::string help_for(const CommandSpec& command, std::span<const FlagSpec> common);
+// docs/CLI.md.
+std::string help_document(std::span<const CommandSpec> commands, std::span<const FlagSpec> common);
 
 }  // namespace cresset::cli

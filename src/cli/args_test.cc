@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include "cli/commands.h"
+#include "cli/config_table.h"
+#include "testing/paths.h"
 
 namespace cresset::cli {
 namespace {
@@ -55,6 +57,23 @@ TEST(Args, EveryCommandHasHelpWithAnExample) {
     EXPECT_NE(help.find("Example:\n  "), std::string::npos) << command.spec.name;
     EXPECT_NE(command.spec.example.find("cresset"), std::string_view::npos) << command.spec.name;
   }
+}
+
+// When the tables change: copy the file that this names over docs/CLI.md.
+TEST(Docs, TheCommandLinePageIsWhatTheProgramSays) {
+  const std::string expected = help_document(specs(), common_flags());
+  const auto env = sys::make_posix_env();
+  const auto page = env->read_file(testing::source_path("docs/CLI.md"), 1u << 20);
+  if (page && *page == expected) return;
+  const std::string fresh = ::testing::TempDir() + "CLI.md";
+  ASSERT_TRUE(env->write_atomic(fresh, expected));
+  FAIL() << "docs/CLI.md is behind; the current text is in " << fresh;
+}
+
+TEST(Docs, TheConfigurationPageNamesEveryKey) {
+  const auto page = sys::make_posix_env()->read_file(testing::source_path("docs/CONFIG.md"), 1u << 20);
+  ASSERT_TRUE(page);
+  for (const ScalarSpec& spec : scalar_specs()) EXPECT_NE(page->find("`" + spec.key + "`"), std::string::npos) << spec.key;
 }
 
 TEST(Args, AWordThatIsACommandIsAnArgumentAfterTheCommand) {

@@ -87,7 +87,6 @@ class House {
     const std::string name = models_.default_name();
     for (const provider::InstalledModel& model : *models_.list()) {
       if (model.name != name) continue;
-      context_.terminal.err("preparing " + printable(name) + " …\n");
       engines_.preload(name, [this, model](Status loaded) {
         if (!loaded) {
           context_.terminal.err("cresset: " + printable(loaded.error().message()) + "\n");

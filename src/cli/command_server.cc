@@ -51,6 +51,9 @@ Result<int> run_ps(Context& context) {
     if (body.error().code == Code::kUnavailable || body.error().code == Code::kTimeout || body.error().code == Code::kIo) {
       return fail(Code::kUnavailable, "no server runs there; `cresset serve` starts one", context.config.listen.text());
     }
+    if (body.error().code == Code::kRefused) {
+      return fail(Code::kRefused, "a server runs there and asks for a key, which ps does not send", context.config.listen.text());
+    }
     return tl::unexpected(body.error());
   }
   const auto json = parse_json(*body);

@@ -163,16 +163,21 @@ class LocalEngine final : public Engine {
     return {};
   }
 
-  // Of what an answer depends on beside the request: the file's directory and sizes, the kind of arithmetic.
-  // (The instruction set is not in it: the bits are the same.)
+  // Of what an answer depends on beside the request: the file's directory, a sample of each tensor (fine-tunes of a
+  // model differ in nothing else), the kind of arithmetic. (The instruction set is not in it: the bits are the same.)
   std::string make_fingerprint() const {
+    constexpr size_t kSample = 4096;
     sys::Sha256 hash;
     const auto bytes = file_.mapped->bytes();
-    const size_t head = file_.gguf->tensors().empty()
-                            ? 0
-                            : static_cast<size_t>(file_.gguf->tensors().front().bytes.data() - bytes.data());
-    hash.update(bytes.subspan(0, std::min(head, bytes.size())));
+    size_t head = bytes.size();
+    for (const GgufTensor& tensor : file_.gguf->tensors()) {
+      head = std::min(head, static_cast<size_t>(tensor.bytes.data() - bytes.data()));
+      const size_t middle = tensor.bytes.size() / 2;
+      hash.update(tensor.bytes.subspan(middle, std::min(kSample, tensor.bytes.size() - middle)));
+    }
+    hash.update(bytes.subspan(0, head));
     hash.update(std::to_string(bytes.size()) + (options_.arithmetic == Arithmetic::kInt8 ? "/int8/1" : "/float32/1"));
+    file_.mapped->release_pages();
     return "fp_" + sys::to_hex(hash.finish()).substr(0, 12);
   }
 

@@ -33,8 +33,8 @@ Verdict check_target(Exchange& exchange) {
   const net::HttpRequest& request = exchange.http();
   if (!exchange.target.allow.empty()) {
     refuse(exchange, make_fault(Code::kInvalid, 405,
-                                "Not allowed to " + request.method.substr(0, 16) + " on this address. Allowed: " +
-                                    exchange.target.allow + ".",
+                                "Not allowed to " + request.method.substr(0, 16) +
+                                    " on this address. Allowed: " + exchange.target.allow + ".",
                                 "method_not_allowed"));
     exchange.response.headers.emplace_back("Allow", exchange.target.allow);
     return Verdict::kReply;
@@ -52,9 +52,10 @@ Verdict check_content_type(Exchange& exchange) {
       is_json_content_type(net::find_header(headers, "Content-Type"))) {
     return Verdict::kProceed;
   }
-  return refuse(exchange, make_fault(Code::kInvalid, 415,
-                                     "Unsupported content type. Send the body as 'Content-Type: application/json'.",
-                                     "unsupported_media_type"));
+  return refuse(exchange,
+                make_fault(Code::kInvalid, 415,
+                           "Unsupported content type. Send the body as 'Content-Type: application/json'.",
+                           "unsupported_media_type"));
 }
 
 }  // namespace
@@ -86,7 +87,10 @@ Admission::Admission(policy::Keys keys, const std::vector<std::string>& hosts)
     : keys_(std::move(keys)),
       hosts_{"localhost", "127.0.0.1", "[::1]"},
       anyone_(std::make_shared<const policy::Principal>(policy::Principal{"anyone", {"*"}})) {
-  for (const std::string& host : hosts) hosts_.push_back(lower(host));
+  for (const std::string& host : hosts) {
+    const bool is_bare_v6 = host.find(':') != std::string::npos && !host.starts_with('[');
+    hosts_.push_back(is_bare_v6 ? "[" + lower(host) + "]" : lower(host));
+  }
 }
 
 bool Admission::is_allowed_host(std::string_view host) const {
@@ -97,16 +101,18 @@ Verdict Admission::check_browser(Exchange& exchange) const {
   const net::Headers& headers = exchange.http().headers;
   if (net::count_header(headers, "Host") != 1 || net::count_header(headers, "Origin") > 1 ||
       !exchange.http().target.starts_with('/')) {
-    return refuse(exchange, make_fault(Code::kInvalid, 400, "A request needs exactly one Host header, at most one "
-                                                            "Origin header and a target that begins with '/'.",
+    return refuse(exchange, make_fault(Code::kInvalid, 400,
+                                       "A request needs exactly one Host header, at most one "
+                                       "Origin header and a target that begins with '/'.",
                                        "invalid_request"));
   }
   const Authority host = parse_authority(net::find_header(headers, "Host"));
   if (!is_allowed_host(host.host)) {
-    return refuse(exchange, make_fault(Code::kRefused, 403,
-                                       "This server does not answer under this Host name. Its owner can allow the "
-                                       "name in the configuration.",
-                                       "host_not_allowed"));
+    return refuse(exchange,
+                  make_fault(Code::kRefused, 403,
+                             "This server does not answer under this Host name. Its owner can allow the "
+                             "name in the configuration.",
+                             "host_not_allowed"));
   }
   const wire::Fault cross_site = make_fault(
       Code::kRefused, 403, "Requests from web pages of other origins are refused.", "origin_not_allowed");
@@ -114,7 +120,8 @@ Verdict Admission::check_browser(Exchange& exchange) const {
     // A page of ours has our scheme, a name of ours and the port it was reached by.
     const std::string scheme = exchange.call->is_tls() ? "https://" : "http://";
     const std::string value = lower(net::find_header(headers, "Origin"));
-    const Authority origin = value.starts_with(scheme) ? parse_authority(value.substr(scheme.size())) : Authority{};
+    const Authority origin =
+        value.starts_with(scheme) ? parse_authority(value.substr(scheme.size())) : Authority{};
     if (!is_allowed_host(origin.host) || origin.port != host.port) return refuse(exchange, cross_site);
   }
   // Browsers send no Origin with some requests (images, scripts), but they say where those come from.
@@ -135,10 +142,11 @@ Verdict Admission::check_key(Exchange& exchange) const {
       return Verdict::kProceed;
     }
   }
-  const std::string message = !presented           ? "The request presents two different API keys."
-                              : presented->empty() ? "You didn't provide an API key. Send it as 'Authorization: "
-                                                     "Bearer KEY'."
-                                                   : "Incorrect API key provided.";
+  const std::string message = !presented ? "The request presents two different API keys."
+                              : presented->empty()
+                                  ? "You didn't provide an API key. Send it as 'Authorization: "
+                                    "Bearer KEY'."
+                                  : "Incorrect API key provided.";
   refuse(exchange, make_fault(Code::kRefused, 401, message, "invalid_api_key"));
   exchange.response.headers.emplace_back("WWW-Authenticate", "Bearer");
   return Verdict::kReply;

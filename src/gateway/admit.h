@@ -1,6 +1,6 @@
-// Admit: may this request be looked at at all. Guards the owner's machine against a web page in the owner's browser
-// (DNS rebinding, cross-site requests) by Host, Origin and content type; asks for a key where keys are configured.
-// Stateless after open; on the loop.
+// Admit: may this request be looked at at all. Guards the owner's machine against a web page in the owner's
+// browser (DNS rebinding, cross-site requests) by Host, Origin and content type; asks for a key where keys
+// are configured. Stateless after open; on the loop.
 #pragma once
 
 #include <memory>
@@ -15,7 +15,8 @@ namespace cresset::gateway {
 
 class Admission {
  public:
-  // `hosts`: names under which this server may be addressed beside localhost, 127.0.0.1 and [::1]; without ports.
+  // `hosts`: names under which this server may be addressed beside localhost, 127.0.0.1 and [::1]; without
+  // ports.
   Admission(policy::Keys keys, const std::vector<std::string>& hosts);
 
   Verdict admit(Exchange& exchange) const;

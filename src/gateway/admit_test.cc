@@ -21,13 +21,14 @@ std::vector<policy::KeyEntry> two_keys() {
 
 TEST(Admission, AnswersUnderItsOwnNamesOnly) {
   GatewayBench bench;
-  for (const char* host : {"localhost", "localhost:1", "LOCALHOST:7171", "localhost.", "127.0.0.1", "127.0.0.1:7171",
-                           "[::1]", "[::1]:7171", "box.example:80"}) {
+  for (const char* host : {"localhost", "localhost:1", "LOCALHOST:7171", "localhost.", "127.0.0.1",
+                           "127.0.0.1:7171", "[::1]", "[::1]:7171", "box.example:80", "[fd00::7]:7171"}) {
     EXPECT_EQ(bench.get("/healthz", {{"Host", host}})->status(), 200) << host;
   }
-  for (const char* host : {"evil.example", "evil.example:7171", "localhost.evil.example", "127.0.0.1.evil.example",
-                           "127.0.0.2", "[::2]", "0.0.0.0", "", ":7171", "localhost:x", "localhost@evil.example",
-                           "evil.example/localhost", "[::1", "local host"}) {
+  for (const char* host :
+       {"evil.example", "evil.example:7171", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.2",
+        "[::2]", "0.0.0.0", "", ":7171", "localhost:x", "localhost@evil.example", "evil.example/localhost",
+        "[::1", "local host"}) {
     EXPECT_EQ(bench.get("/healthz", {{"Host", host}})->status(), 403) << host;
   }
 }
@@ -45,25 +46,34 @@ TEST(Admission, RefusesARequestWhoseHostIsNotOne) {
 
 TEST(Admission, RefusesPagesOfOtherOrigins) {
   GatewayBench bench;
-  for (const char* origin : {"http://localhost:7171", "http://127.0.0.1:7171", "http://[::1]:7171", "HTTP://LOCALHOST:7171"}) {
+  for (const char* origin :
+       {"http://localhost:7171", "http://127.0.0.1:7171", "http://[::1]:7171", "HTTP://LOCALHOST:7171"}) {
     EXPECT_EQ(bench.get("/v1/models", {{"Origin", origin}})->status(), 200) << origin;
   }
-  for (const char* origin : {"null", "http://evil.example", "http://localhost", "http://localhost:3000",
-                             "https://localhost:7171", "http://evil.example:7171", "file://", "", "localhost:7171",
-                             "http://localhost:7171.evil.example", "http://localhost:7171/", "http://a@localhost:7171"}) {
+  for (const char* origin :
+       {"null", "http://evil.example", "http://localhost", "http://localhost:3000", "https://localhost:7171",
+        "http://evil.example:7171", "file://", "", "localhost:7171", "http://localhost:7171.evil.example",
+        "http://localhost:7171/", "http://a@localhost:7171"}) {
     auto call = bench.get("/v1/models", {{"Origin", origin}});
     EXPECT_EQ(call->status(), 403) << origin;
-    for (const auto& [name, value] : call->headers()) EXPECT_FALSE(name.starts_with("Access-Control")) << name;
+    for (const auto& [name, value] : call->headers())
+      EXPECT_FALSE(name.starts_with("Access-Control")) << name;
   }
-  EXPECT_EQ(bench.get("/v1/models", {{"Origin", "null"}, {"Origin", "http://localhost:7171"}})->status(), 400);
-  EXPECT_EQ(bench.send("OPTIONS", "/v1/chat/completions", "", {{"Origin", "http://evil.example"}})->status(), 403);
+  EXPECT_EQ(bench.get("/v1/models", {{"Origin", "null"}, {"Origin", "http://localhost:7171"}})->status(),
+            400);
+  EXPECT_EQ(bench.send("OPTIONS", "/v1/chat/completions", "", {{"Origin", "http://evil.example"}})->status(),
+            403);
 }
 
 TEST(Admission, BelievesABrowserThatSaysWhereARequestComesFrom) {
   GatewayBench bench;
-  EXPECT_EQ(bench.get("/v1/models", {{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "no-cors"}})->status(), 403);
+  EXPECT_EQ(
+      bench.get("/v1/models", {{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "no-cors"}})->status(),
+      403);
   EXPECT_EQ(bench.get("/v1/models", {{"Sec-Fetch-Site", "same-site"}})->status(), 403);
-  EXPECT_EQ(bench.get("/v1/models", {{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "navigate"}})->status(), 200);
+  EXPECT_EQ(
+      bench.get("/v1/models", {{"Sec-Fetch-Site", "cross-site"}, {"Sec-Fetch-Mode", "navigate"}})->status(),
+      200);
   EXPECT_EQ(bench.get("/v1/models", {{"Sec-Fetch-Site", "same-origin"}})->status(), 200);
   EXPECT_EQ(bench.get("/v1/models", {{"Sec-Fetch-Site", "none"}})->status(), 200);
 }
@@ -77,7 +87,11 @@ TEST(Admission, TakesBodiesAsJsonOnly) {
                            "application/jsonp", "text/plain; application/json"}) {
     EXPECT_EQ(bench.post("/v1/chat/completions", kChat, {{"Content-Type", type}})->status(), 415) << type;
   }
-  EXPECT_EQ(bench.post("/v1/chat/completions", kChat, {{"Content-Type", "application/json"}, {"Content-Type", "text/plain"}})->status(), 415);
+  EXPECT_EQ(bench
+                .post("/v1/chat/completions", kChat,
+                      {{"Content-Type", "application/json"}, {"Content-Type", "text/plain"}})
+                ->status(),
+            415);
 }
 
 TEST(Admission, WithKeysEveryRouteButHealthNeedsOne) {
@@ -98,7 +112,9 @@ TEST(Admission, WithKeysEveryRouteButHealthNeedsOne) {
   auto wrong = bench.get("/metrics", {{"Authorization", "Bearer key-for-everythinG"}});
   EXPECT_EQ(wrong->status(), 401);
   EXPECT_EQ(wrong->body().find("everythinG"), std::string::npos) << "a key is never repeated";
-  EXPECT_EQ(bench.get("/metrics", {{"Authorization", "Bearer key-for-everything"}, {"x-api-key", "key-for-one-model"}})
+  EXPECT_EQ(bench
+                .get("/metrics",
+                     {{"Authorization", "Bearer key-for-everything"}, {"x-api-key", "key-for-one-model"}})
                 ->status(),
             401);
 }
@@ -113,11 +129,15 @@ TEST(Admission, AKeySeesAndUsesItsModelsOnly) {
   EXPECT_EQ(bench.get("/v1/models/other", one)->status(), 200);
   auto refused = bench.post("/v1/chat/completions", kChat, one);
   EXPECT_EQ(refused->status(), 404);
-  auto absent = bench.post("/v1/chat/completions", R"({"model":"nosuch","messages":[{"role":"user","content":"hi"}]})", one);
+  auto absent = bench.post("/v1/chat/completions",
+                           R"({"model":"nosuch","messages":[{"role":"user","content":"hi"}]})", one);
   std::string same = absent->body();
   same.replace(same.find("nosuch"), 6, "small");
   EXPECT_EQ(refused->body(), same) << "a model that is not this key's looks like one that is not there";
-  EXPECT_FALSE(bench.post("/v1/chat/completions", R"({"model":"pair","messages":[{"role":"user","content":"hi"}]})", one)->is_over())
+  EXPECT_FALSE(bench
+                   .post("/v1/chat/completions",
+                         R"({"model":"pair","messages":[{"role":"user","content":"hi"}]})", one)
+                   ->is_over())
       << "of an alias the candidates that are this key's";
 }
 

@@ -25,7 +25,8 @@ Names names_of(const std::vector<provider::InstalledModel>& installed, std::stri
   return names;
 }
 
-std::optional<wire::OpenAiModel> show_model(const std::vector<provider::InstalledModel>& installed, const Plan& plan) {
+std::optional<wire::OpenAiModel> show_model(const std::vector<provider::InstalledModel>& installed,
+                                            const Plan& plan) {
   if (plan.candidates.empty()) return std::nullopt;
   for (const provider::InstalledModel& model : installed) {
     if (model.name == plan.candidates[0].model) return entry_of(model, plan.candidates[0].id);
@@ -33,8 +34,8 @@ std::optional<wire::OpenAiModel> show_model(const std::vector<provider::Installe
   return std::nullopt;
 }
 
-std::vector<wire::OpenAiModel> list_models(const std::vector<provider::InstalledModel>& installed, const Names& names,
-                                           const policy::Principal& principal) {
+std::vector<wire::OpenAiModel> list_models(const std::vector<provider::InstalledModel>& installed,
+                                           const Names& names, const policy::Principal& principal) {
   std::vector<wire::OpenAiModel> out;
   for (const provider::InstalledModel& model : installed) {
     if (auto entry = show_model(installed, make_plan(names, principal, "local/" + model.name, false))) {

@@ -14,10 +14,11 @@ Names names_of(const std::vector<provider::InstalledModel>& installed, std::stri
                const std::vector<Alias>& aliases);
 
 // Every model and alias that the principal may use.
-std::vector<wire::OpenAiModel> list_models(const std::vector<provider::InstalledModel>& installed, const Names& names,
-                                           const policy::Principal& principal);
+std::vector<wire::OpenAiModel> list_models(const std::vector<provider::InstalledModel>& installed,
+                                           const Names& names, const policy::Principal& principal);
 
 // The one that a plan would ask first, under `id`; none when the plan is empty.
-std::optional<wire::OpenAiModel> show_model(const std::vector<provider::InstalledModel>& installed, const Plan& plan);
+std::optional<wire::OpenAiModel> show_model(const std::vector<provider::InstalledModel>& installed,
+                                            const Plan& plan);
 
 }  // namespace cresset::gateway

@@ -14,8 +14,10 @@ bool is_worth_another(Code code) {
     case Code::kIo:
     case Code::kCorrupt:
     case Code::kNotFound:
-    case Code::kInternal: return true;
-    default: return false;
+    case Code::kInternal:
+      return true;
+    default:
+      return false;
   }
 }
 
@@ -27,8 +29,8 @@ wire::Fault fault_of(const Exchange& exchange, const Error& error) {
 
 }  // namespace
 
-Dispatch::Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local, DispatchOptions options,
-                   Over over)
+Dispatch::Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local,
+                   DispatchOptions options, Over over)
     : env_(env), schedule_(schedule), local_(local), options_(options), over_(std::move(over)) {}
 
 Verdict Dispatch::start(const std::shared_ptr<Exchange>& exchange) {
@@ -37,6 +39,10 @@ Verdict Dispatch::start(const std::shared_ptr<Exchange>& exchange) {
   if (exchange->request.stream && !exchange->target.endpoint->codec->ping().empty()) {
     watch(exchange, options_.ping_interval);
   }
+  exchange->stop_clock = schedule_.after(options_.answer_time_max, [this, weak = std::weak_ptr(exchange)] {
+    const std::shared_ptr<Exchange> alive = weak.lock();
+    if (alive && !alive->is_done) fail(alive, Error{Code::kTimeout, "The answer took too long.", {}});
+  });
   attempt(exchange);
   return Verdict::kHold;
 }
@@ -107,6 +113,10 @@ void Dispatch::fail_over(const std::shared_ptr<Exchange>& exchange, const Error&
     attempt(exchange);
     return;
   }
+  fail(exchange, error);
+}
+
+void Dispatch::fail(const std::shared_ptr<Exchange>& exchange, const Error& error) {
   if (!exchange->is_streaming) {
     refuse(*exchange, fault_of(*exchange, error));
     over_(exchange, Ending::kReplied);
@@ -132,7 +142,8 @@ void Dispatch::send_head(Exchange& exchange) {
 void Dispatch::encode(Exchange& exchange, const chat::Event& event, std::string& out) {
   send_head(exchange);
   if (!exchange.encoder) {
-    exchange.encoder = exchange.target.endpoint->codec->make_stream_encoder(exchange.request, identity(exchange));
+    exchange.encoder =
+        exchange.target.endpoint->codec->make_stream_encoder(exchange.request, identity(exchange));
   }
   exchange.encoder->encode(event, out);
 }
@@ -157,7 +168,8 @@ void Dispatch::watch(const std::shared_ptr<Exchange>& exchange, std::chrono::mil
 
 // Speaks only where nothing was said for the whole interval; else waits for the rest of it.
 void Dispatch::ping(const std::shared_ptr<Exchange>& exchange) {
-  const auto silent = std::chrono::duration_cast<std::chrono::milliseconds>(env_.now() - exchange->last_write);
+  const auto silent =
+      std::chrono::duration_cast<std::chrono::milliseconds>(env_.now() - exchange->last_write);
   if (silent < options_.ping_interval) {
     watch(exchange, options_.ping_interval - silent);
     return;

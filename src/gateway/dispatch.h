@@ -1,5 +1,5 @@
-// Dispatch: gives a decoded request to the candidates of its plan and brings the answer back to the client, whole or
-// as a stream. The next candidate is tried while the client has seen nothing. Lives on the loop.
+// Dispatch: gives a decoded request to the candidates of its plan and brings the answer back to the client,
+// whole or as a stream. The next candidate is tried while the client has seen nothing. Lives on the loop.
 #pragma once
 
 #include <chrono>
@@ -18,6 +18,7 @@ namespace cresset::gateway {
 struct DispatchOptions {
   size_t slow_bytes = 1u << 20;  // queued for a client: from here on it counts as slow
   std::chrono::milliseconds ping_interval{15'000};
+  std::chrono::milliseconds answer_time_max{3'600'000};  // from the first attempt to the last event
 };
 
 class Dispatch {
@@ -25,7 +26,8 @@ class Dispatch {
   // Called once an exchange, with how it ended; nothing of it is touched afterwards.
   using Over = std::function<void(std::shared_ptr<Exchange>, Ending)>;
 
-  Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local, DispatchOptions options, Over over);
+  Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local, DispatchOptions options,
+           Over over);
 
   // Starts the answer; every outcome comes through `over`, after the reply or the end of the stream.
   Verdict start(const std::shared_ptr<Exchange>& exchange);
@@ -35,6 +37,7 @@ class Dispatch {
   void deliver(const std::shared_ptr<Exchange>& exchange, std::vector<RelayItem> items);
   void take(Exchange& exchange, const chat::Event& event, std::string& out);
   void complete(const std::shared_ptr<Exchange>& exchange);
+  void fail(const std::shared_ptr<Exchange>& exchange, const Error& error);
   void fail_over(const std::shared_ptr<Exchange>& exchange, const Error& error);
   void send_head(Exchange& exchange);
   void encode(Exchange& exchange, const chat::Event& event, std::string& out);

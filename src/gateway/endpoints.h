@@ -1,4 +1,5 @@
-// Endpoints: which address asks for what, in which dialect. One table; a new dialect is a row. Pure; any thread.
+// Endpoints: which address asks for what, in which dialect. One table; a new dialect is a row. Pure; any
+// thread.
 #pragma once
 
 #include <string>

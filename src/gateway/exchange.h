@@ -1,5 +1,5 @@
-// Exchange: all state of one request on its way through the gateway, and the verdict of a stage. Lives on the loop.
-// A stage reads what earlier stages put here and adds its own; it never calls another stage.
+// Exchange: all state of one request on its way through the gateway, and the verdict of a stage. Lives on the
+// loop. A stage reads what earlier stages put here and adds its own; it never calls another stage.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,8 @@
 
 namespace cresset::gateway {
 
-// proceed: the next stage may look at it. reply: `response` holds the answer. hold: resumed once, from a post.
+// proceed: the next stage may look at it. reply: `response` holds the answer. hold: resumed once, from a
+// post.
 enum class Verdict { kProceed, kReply, kHold };
 
 enum class Stage { kFind, kAdmit, kDecode, kRoute, kAnswer };
@@ -61,7 +62,7 @@ struct Exchange {
   bool is_slow = false;       // the client reads slower than the answer is made
   bool is_done = false;
   sys::Instant last_write{}, first_token{}, last_token{};
-  std::function<void()> stop_pings;
+  std::function<void()> stop_pings, stop_clock;
 
   const net::HttpRequest& http() const { return call->request(); }
 };

@@ -18,13 +18,18 @@ wire::Fault unavailable(std::string message) {
   return fault;
 }
 
-double seconds(sys::Instant duration) { return std::chrono::duration<double>(duration).count(); }
+double seconds(sys::Instant duration) {
+  return std::chrono::duration<double>(duration).count();
+}
 
-Stage next(Stage stage) { return static_cast<Stage>(static_cast<int>(stage) + 1); }
+Stage next(Stage stage) {
+  return static_cast<Stage>(static_cast<int>(stage) + 1);
+}
 
 }  // namespace
 
-Result<std::shared_ptr<Gateway>> Gateway::open(const Ground& ground, policy::Keys keys, GatewayOptions options) {
+Result<std::shared_ptr<Gateway>> Gateway::open(const Ground& ground, policy::Keys keys,
+                                               GatewayOptions options) {
   std::set<std::string> names;
   for (const Alias& alias : options.aliases) {
     const std::string where = "alias \"" + alias.name + "\"";
@@ -50,7 +55,9 @@ Gateway::Gateway(const Ground& ground, policy::Keys keys, GatewayOptions options
                   }
                 }) {}
 
-Gateway::~Gateway() { cut_all(); }
+Gateway::~Gateway() {
+  cut_all();
+}
 
 void Gateway::handle(std::shared_ptr<net::Call> call) {
   auto exchange = std::make_shared<Exchange>();
@@ -69,23 +76,33 @@ void Gateway::handle(std::shared_ptr<net::Call> call) {
 void Gateway::advance(const std::shared_ptr<Exchange>& exchange) {
   while (!exchange->is_done) {
     switch (run(exchange)) {
-      case Verdict::kProceed: exchange->stage = next(exchange->stage); break;
-      case Verdict::kReply: reply(exchange); return;
-      case Verdict::kHold: return;
+      case Verdict::kProceed:
+        exchange->stage = next(exchange->stage);
+        break;
+      case Verdict::kReply:
+        reply(exchange);
+        return;
+      case Verdict::kHold:
+        return;
     }
   }
 }
 
 Verdict Gateway::run(const std::shared_ptr<Exchange>& exchange) {
   switch (exchange->stage) {
-    case Stage::kFind: exchange->target = find_target(exchange->http()); return Verdict::kProceed;
+    case Stage::kFind:
+      exchange->target = find_target(exchange->http());
+      return Verdict::kProceed;
     case Stage::kAdmit: {
       const Verdict verdict = admission_.admit(*exchange);
       return verdict == Verdict::kProceed ? check_capacity(*exchange) : verdict;
     }
-    case Stage::kDecode: return decode(exchange);
-    case Stage::kRoute: return route(*exchange);
-    case Stage::kAnswer: break;
+    case Stage::kDecode:
+      return decode(exchange);
+    case Stage::kRoute:
+      return route(*exchange);
+    case Stage::kAnswer:
+      break;
   }
   return answer(exchange);
 }
@@ -105,22 +122,23 @@ Verdict Gateway::decode(const std::shared_ptr<Exchange>& exchange) {
   const wire::Codec& codec = *exchange->target.endpoint->codec;
   const std::string& body = exchange->http().body;
   if (body.size() <= options_.loop_body_bytes_max) return take_decoded(*exchange, codec.decode_request(body));
-  // The porter reads the body where it lies: nobody writes to it. The exchange travels there and back in a box, so
-  // that its last owner is never the porter.
+  // The porter reads the body where it lies: nobody writes to it. The exchange travels there and back in a
+  // box, so that its last owner is never the porter.
   auto box = std::make_shared<std::shared_ptr<Exchange>>(exchange);
-  const Status posted = ground_.porter.post([&codec, &body, box, self = weak_from_this(), &schedule = ground_.schedule] {
-    auto decoded = std::make_shared<wire::Decoded<chat::Request>>(codec.decode_request(body));
-    schedule.post([held = std::move(*box), decoded, self] {
-      const auto gateway = self.lock();
-      if (!gateway || held->is_done) return;
-      if (gateway->take_decoded(*held, std::move(*decoded)) == Verdict::kReply) {
-        gateway->reply(held);
-        return;
-      }
-      held->stage = next(held->stage);
-      gateway->advance(held);
-    });
-  });
+  const Status posted =
+      ground_.porter.post([&codec, &body, box, self = weak_from_this(), &schedule = ground_.schedule] {
+        auto decoded = std::make_shared<wire::Decoded<chat::Request>>(codec.decode_request(body));
+        schedule.post([held = std::move(*box), decoded, self] {
+          const auto gateway = self.lock();
+          if (!gateway || held->is_done) return;
+          if (gateway->take_decoded(*held, std::move(*decoded)) == Verdict::kReply) {
+            gateway->reply(held);
+            return;
+          }
+          held->stage = next(held->stage);
+          gateway->advance(held);
+        });
+      });
   if (!posted) return refuse(*exchange, wire::to_fault(posted.error()));
   return Verdict::kHold;
 }
@@ -144,30 +162,38 @@ Verdict Gateway::route(Exchange& exchange) {
 Verdict Gateway::answer(const std::shared_ptr<Exchange>& exchange) {
   const auto installed = ground_.models.list();
   switch (exchange->target.endpoint->task) {
-    case Task::kAnswer: return dispatch_.start(exchange);
-    case Task::kHealth: return reply_json(*exchange, R"({"status":"ok"})");
-    case Task::kReady: return answer_ready(*exchange);
+    case Task::kAnswer:
+      return dispatch_.start(exchange);
+    case Task::kHealth:
+      return reply_json(*exchange, R"({"status":"ok"})");
+    case Task::kReady:
+      return answer_ready(*exchange);
     case Task::kListModels: {
       const Names names = names_of(*installed, ground_.models.default_name(), options_.aliases);
-      return reply_json(*exchange, wire::encode_openai_model_list(list_models(*installed, names, *exchange->principal)));
+      return reply_json(*exchange,
+                        wire::encode_openai_model_list(list_models(*installed, names, *exchange->principal)));
     }
     case Task::kShowModel: {
       const auto model = show_model(*installed, exchange->plan);
       if (!model) return refuse(*exchange, no_candidate({}, exchange->target.id));
       return reply_json(*exchange, wire::encode_openai_model(*model));
     }
-    case Task::kMetrics: break;
+    case Task::kMetrics:
+      break;
   }
   reply_json(*exchange, metrics_.write(ground_.local.loaded(), exchanges_.size()));
   exchange->response.headers = {{"Content-Type", "text/plain; version=0.0.4; charset=utf-8"}};
   return Verdict::kReply;
 }
 
-// Not ready while nothing could be answered soon: before the start is done, while the first model loads, and once
-// the server drains. A server without models is ready: it answers, if only that there are none.
+// Not ready while nothing could be answered soon: before the start is done, while the first model loads, and
+// once the server drains. A server without models is ready: it answers, if only that there are none.
 Verdict Gateway::answer_ready(Exchange& exchange) const {
   const bool is_loading = ground_.local.is_loading() && ground_.local.loaded().empty();
-  const std::string state = is_draining_ ? "draining" : !is_started_ ? "starting" : is_loading ? "loading" : "ready";
+  const std::string state = is_draining_   ? "draining"
+                            : !is_started_ ? "starting"
+                            : is_loading   ? "loading"
+                                           : "ready";
   reply_json(exchange, Json::object({{"status", state}}).write());
   if (state != "ready") {
     exchange.response.status = 503;
@@ -189,6 +215,7 @@ void Gateway::settle(const std::shared_ptr<Exchange>& exchange, Ending ending) {
   exchange->is_done = true;
   exchange->cancel.cancel();
   if (exchange->stop_pings) exchange->stop_pings();
+  if (exchange->stop_clock) exchange->stop_clock();
   const Endpoint* endpoint = exchange->target.endpoint;
   const int status = ending == Ending::kClientLeft ? 499 : exchange->response.status;
   metrics_.count_request(endpoint != nullptr ? endpoint->path : "other", status);

@@ -1,8 +1,8 @@
-// Gateway: the road of one request, in one straight line: find the endpoint, admit, decode, route, answer, settle.
-// Each stage gives a verdict (proceed, reply, hold); only this file's run() knows their order.
+// Gateway: the road of one request, in one straight line: find the endpoint, admit, decode, route, answer,
+// settle. Each stage gives a verdict (proceed, reply, hold); only this file's run() knows their order.
 //
-// Lives on the loop. Engines call back through Relay, big bodies are decoded on the porter; both come back by a post.
-// Does not own sockets, engines or the store: they are given at open and outlive it.
+// Lives on the loop. Engines call back through Relay, big bodies are decoded on the porter; both come back by
+// a post. Does not own sockets, engines or the store: they are given at open and outlive it.
 #pragma once
 
 #include <chrono>
@@ -27,9 +27,9 @@
 namespace cresset::gateway {
 
 struct GatewayOptions {
-  std::vector<std::string> hosts;       // names beside the loopback's, without ports: the listen host, the owner's
+  std::vector<std::string> hosts;  // names beside the loopback's, without ports: the listen host, the owner's
   std::vector<Alias> aliases;
-  size_t exchanges_max = 1024;          // on their way at once; more are 503
+  size_t exchanges_max = 1024;              // on their way at once; more are 503
   size_t loop_body_bytes_max = 128u << 10;  // a bigger body is decoded on the porter
   DispatchOptions dispatch;
 };
@@ -46,7 +46,8 @@ struct Ground {
 class Gateway : public std::enable_shared_from_this<Gateway> {
  public:
   // An alias needs a name without '/', unique, with at least one candidate.
-  static Result<std::shared_ptr<Gateway>> open(const Ground& ground, policy::Keys keys, GatewayOptions options);
+  static Result<std::shared_ptr<Gateway>> open(const Ground& ground, policy::Keys keys,
+                                               GatewayOptions options);
   ~Gateway();
 
   void handle(std::shared_ptr<net::Call> call);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "testing/gateway_bench.h"
 
 namespace cresset::gateway {
@@ -105,7 +107,8 @@ TEST(Gateway, APromptTooLongIsAClear400) {
   for (const char* request : {kChat, kChatStream}) {
     auto call = bench.post("/v1/chat/completions", request);
     bench.settle();
-    bench.say_last(failed(Code::kLimit, "This model's context is 2048 tokens, but the messages are 2050 tokens."));
+    bench.say_last(
+        failed(Code::kLimit, "This model's context is 2048 tokens, but the messages are 2050 tokens."));
     bench.settle();
     ASSERT_TRUE(call->is_replied());
     EXPECT_EQ(call->status(), 400);
@@ -131,7 +134,8 @@ TEST(Gateway, SixteenInterleavedAnswersDoNotMix) {
     const std::string own = "{\"content\":\"<" + std::to_string(i) + ">\"}";
     size_t own_count = 0, all_count = 0;
     for (size_t at = 0; (at = calls[i]->body().find(own, at)) != std::string::npos; ++at) ++own_count;
-    for (size_t at = 0; (at = calls[i]->body().find("{\"content\":\"<", at)) != std::string::npos; ++at) ++all_count;
+    for (size_t at = 0; (at = calls[i]->body().find("{\"content\":\"<", at)) != std::string::npos; ++at)
+      ++all_count;
     EXPECT_EQ(own_count, 20u);
     EXPECT_EQ(all_count, 20u);
   }
@@ -161,7 +165,8 @@ TEST(Gateway, PingsWhileAStreamHasNothingToSay) {
 
 TEST(Gateway, ABigBodyIsDecodedOffTheLoop) {
   GatewayBench bench;
-  const std::string big = R"({"model":"small","messages":[{"role":"user","content":")" + std::string(200'000, 'x') + "\"}]}";
+  const std::string big =
+      R"({"model":"small","messages":[{"role":"user","content":")" + std::string(200'000, 'x') + "\"}]}";
   auto call = bench.post("/v1/chat/completions", big);
   bench.schedule.run();
   EXPECT_TRUE(bench.jobs().empty());
@@ -212,9 +217,10 @@ TEST(Gateway, ReadyTellsWhatItWaitsFor) {
 
 TEST(Gateway, ListsAndShowsModels) {
   GatewayBench bench;
-  EXPECT_EQ(body_of(*bench.get("/v1/models")).find("data")->as_array().size(), 4u) << "two models, two aliases";
-  for (const char* path : {"/v1/models/local/small:latest", "/v1/models/local%2Fsmall%3Alatest", "/v1/models/small",
-                           "/v1/models/default", "/v1/models/auto"}) {
+  EXPECT_EQ(body_of(*bench.get("/v1/models")).find("data")->as_array().size(), 4u)
+      << "two models, two aliases";
+  for (const char* path : {"/v1/models/local/small:latest", "/v1/models/local%2Fsmall%3Alatest",
+                           "/v1/models/small", "/v1/models/default", "/v1/models/auto"}) {
     auto call = bench.get(path);
     ASSERT_EQ(call->status(), 200) << path;
     EXPECT_EQ(body_of(*call).find("id")->as_string(), "local/small:latest") << path;
@@ -226,11 +232,12 @@ TEST(Gateway, ListsAndShowsModels) {
 
 TEST(Gateway, AMissingModelIsOpenAis404) {
   GatewayBench bench;
-  auto call = bench.post("/v1/chat/completions", R"({"model":"nope","messages":[{"role":"user","content":"x"}]})");
+  auto call =
+      bench.post("/v1/chat/completions", R"({"model":"nope","messages":[{"role":"user","content":"x"}]})");
   EXPECT_EQ(call->status(), 404);
   EXPECT_EQ(error_code(*call), "model_not_found");
   EXPECT_EQ(body_of(*call).find("error")->find("message")->as_string(),
-            "The model 'nope' does not exist or you do not have access to it.");
+            "The model `nope` does not exist or you do not have access to it.");
 }
 
 TEST(Gateway, UnknownAddressesAndMethodsAreSaid) {
@@ -242,12 +249,14 @@ TEST(Gateway, UnknownAddressesAndMethodsAreSaid) {
   auto options = bench.send("OPTIONS", "/v1/models");
   EXPECT_EQ(options->status(), 405);
   EXPECT_EQ(options->header("Allow"), "GET, HEAD");
-  for (const auto& [name, value] : options->headers()) EXPECT_FALSE(name.starts_with("Access-Control")) << name;
+  for (const auto& [name, value] : options->headers())
+    EXPECT_FALSE(name.starts_with("Access-Control")) << name;
 }
 
 TEST(Gateway, TriesTheNextCandidateWhileTheClientHasSeenNothing) {
   GatewayBench bench;
-  auto call = bench.post("/v1/chat/completions", R"({"model":"pair","messages":[{"role":"user","content":"x"}]})");
+  auto call =
+      bench.post("/v1/chat/completions", R"({"model":"pair","messages":[{"role":"user","content":"x"}]})");
   bench.settle();
   bench.say(0, failed(Code::kInternal, "broken"));
   bench.settle();
@@ -269,7 +278,8 @@ TEST(Gateway, CountsWhatHappened) {
   bench.settle();
   const std::string text = bench.get("/metrics")->body();
   for (const char* line :
-       {"cresset_num_requests_running{model_name=\"small:latest\"} ", "cresset_kv_cache_usage_perc{model_name=\"small:latest\"} 0.25\n",
+       {"cresset_num_requests_running{model_name=\"small:latest\"} ",
+        "cresset_kv_cache_usage_perc{model_name=\"small:latest\"} 0.25\n",
         "cresset_prompt_tokens_total{model_name=\"small:latest\"} 5\n",
         "cresset_generation_tokens_total{model_name=\"small:latest\"} 3\n",
         "cresset_request_success_total{model_name=\"small:latest\",finished_reason=\"length\"} 1\n",
@@ -291,6 +301,51 @@ TEST(Gateway, ASlowReaderIsMarkedAndItsEventsAreKept) {
   call->close();  // net drops a reader that stalls
   EXPECT_TRUE(bench.job(0)->cancel.is_cancelled());
   EXPECT_NE(bench.get("/metrics")->body().find("cresset_slow_clients_total 1\n"), std::string::npos);
+}
+
+TEST(Gateway, AnAnswerHasATimeLimit) {
+  GatewayBench bench;
+  auto whole = bench.post("/v1/chat/completions", kChat);
+  auto streamed = bench.post("/v1/chat/completions", kChatStream);
+  bench.settle();
+  bench.say(1, started(1));
+  bench.settle();
+  bench.schedule.advance(std::chrono::hours(1));
+  EXPECT_EQ(whole->status(), 504);
+  EXPECT_TRUE(streamed->is_ended());
+  EXPECT_NE(streamed->body().find("\"code\":\"timeout\""), std::string::npos);
+  EXPECT_TRUE(bench.job(0)->cancel.is_cancelled() && bench.job(1)->cancel.is_cancelled());
+}
+
+TEST(Gateway, EnginesOnThreadsOfTheirOwnDoNotMixAnswers) {
+  GatewayBench bench;
+  std::vector<std::thread> threads;
+  bench.state->on_submit = [&threads](std::shared_ptr<engine::Job> job) {
+    threads.emplace_back([job = std::move(job)]() mutable {
+      const std::string own = job->request.messages[0].text();
+      job->sink->on_event(started(1));
+      for (int i = 0; i < 200; ++i) job->sink->on_event(text("<" + own + ">"));
+      job->sink->on_event(finished(200));
+      job.reset();
+    });
+  };
+  std::vector<std::shared_ptr<testing::FakeCall>> calls;
+  for (int i = 0; i < 16; ++i) {
+    calls.push_back(bench.post(
+        "/v1/chat/completions",
+        R"({"model":"small","messages":[{"role":"user","content":")" + std::to_string(i) + "\"}]}"));
+  }
+  while (bench.gateway->exchanges() > 0) {
+    bench.settle();
+    std::this_thread::yield();
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (int i = 0; i < 16; ++i) {
+    std::string expected;
+    for (int word = 0; word < 200; ++word) expected += "<" + std::to_string(i) + ">";
+    const Json body = body_of(*calls[static_cast<size_t>(i)]);
+    EXPECT_EQ(body.find("choices")->as_array()[0].find("message")->find("content")->as_string(), expected);
+  }
 }
 
 TEST(Gateway, RefusesAliasesThatCannotWork) {

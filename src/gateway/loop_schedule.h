@@ -1,4 +1,5 @@
-// LoopSchedule: net's Loop as the Schedule that gateway and providers know. Any thread for post; the loop for after.
+// LoopSchedule: net's Loop as the Schedule that gateway and providers know. Any thread for post; the loop for
+// after.
 #pragma once
 
 #include "net/loop.h"

@@ -9,13 +9,18 @@ namespace cresset::gateway {
 namespace {
 
 // vLLM's buckets for the same names.
-constexpr double kFirstTokenBounds[] = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1,  0.25, 0.5,  0.75,
-                                        1,     2.5,   5,    7.5,  10,   20,   40,   80,   160,  640,  2560};
-constexpr double kPerTokenBounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.75, 1, 2.5, 5, 7.5, 10};
-constexpr double kDurationBounds[] = {0.3, 0.5, 0.8, 1, 1.5, 2, 2.5, 5, 10, 15, 20, 30, 40, 50, 60, 120, 240, 480, 960};
-constexpr double kTokenBounds[] = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
+constexpr double kFirstTokenBounds[] = {0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1, 0.25, 0.5, 0.75,
+                                        1,     2.5,   5,    7.5,  10,   20,   40,   80,  160,  640, 2560};
+constexpr double kPerTokenBounds[] = {0.01, 0.025, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3,
+                                      0.4,  0.5,   0.75, 1,     2.5, 5,    7.5, 10};
+constexpr double kDurationBounds[] = {0.3, 0.5, 0.8, 1,  1.5, 2,   2.5, 5,   10, 15,
+                                      20,  30,  40,  50, 60,  120, 240, 480, 960};
+constexpr double kTokenBounds[] = {1,   2,    5,    10,   20,    50,    100,   200,
+                                   500, 1000, 2000, 5000, 10000, 20000, 50000, 100000};
 
-std::string number(double value) { return Json(value).write(); }
+std::string number(double value) {
+  return Json(value).write();
+}
 
 // A label's value: backslash, quote and line feed are escaped.
 std::string label(std::string_view name, std::string_view value) {
@@ -99,13 +104,15 @@ std::string Metrics::write(const std::vector<provider::LoadedModel>& loaded, siz
   std::string out;
   const auto gauge = [&](std::string_view name, std::string_view help, const auto& value_of) {
     head(out, name, "gauge", help);
-    for (const provider::LoadedModel& m : loaded) line(out, name, label("model_name", m.name), value_of(m.stats));
+    for (const provider::LoadedModel& m : loaded)
+      line(out, name, label("model_name", m.name), value_of(m.stats));
   };
-  const auto counter = [&](std::string_view name, std::string_view help, uint64_t Series::*field) {
+  const auto counter = [&](std::string_view name, std::string_view help, uint64_t Series::* field) {
     head(out, name, "counter", help);
-    for (const auto& [model, s] : models_) line(out, name, label("model_name", model), std::to_string(s.*field));
+    for (const auto& [model, s] : models_)
+      line(out, name, label("model_name", model), std::to_string(s.*field));
   };
-  const auto histogram = [&](std::string_view name, std::string_view help, Histogram Series::*field) {
+  const auto histogram = [&](std::string_view name, std::string_view help, Histogram Series::* field) {
     head(out, name, "histogram", help);
     for (const auto& [model, s] : models_) (s.*field).write(out, name, label("model_name", model));
   };
@@ -114,33 +121,39 @@ std::string Metrics::write(const std::vector<provider::LoadedModel>& loaded, siz
   gauge("cresset_num_requests_waiting", "Requests waiting to be computed.",
         [](const engine::EngineStats& s) { return std::to_string(s.waiting); });
   gauge("cresset_kv_cache_usage_perc", "KV cache in use; 1 is all of it.", [](const engine::EngineStats& s) {
-    return number(s.kv_bytes_max == 0 ? 0.0 : static_cast<double>(s.kv_bytes_used) / static_cast<double>(s.kv_bytes_max));
+    return number(s.kv_bytes_max == 0
+                      ? 0.0
+                      : static_cast<double>(s.kv_bytes_used) / static_cast<double>(s.kv_bytes_max));
   });
   gauge("cresset_weights_bytes", "Bytes of the loaded weights.",
         [](const engine::EngineStats& s) { return std::to_string(s.weights_bytes); });
   counter("cresset_prompt_tokens_total", "Prompt tokens of finished answers.", &Series::prompt_tokens);
-  counter("cresset_cached_prompt_tokens_total", "Prompt tokens read from the prefix cache.", &Series::cached_tokens);
-  counter("cresset_generation_tokens_total", "Tokens written by finished answers.", &Series::generation_tokens);
+  counter("cresset_cached_prompt_tokens_total", "Prompt tokens read from the prefix cache.",
+          &Series::cached_tokens);
+  counter("cresset_generation_tokens_total", "Tokens written by finished answers.",
+          &Series::generation_tokens);
   head(out, "cresset_request_success_total", "counter", "Answers that are over, by how they ended.");
   for (const auto& [model, s] : models_) {
     for (const auto& [reason, count] : s.endings) {
-      line(out, "cresset_request_success_total", label("model_name", model) + "," + label("finished_reason", reason),
-           std::to_string(count));
+      line(out, "cresset_request_success_total",
+           label("model_name", model) + "," + label("finished_reason", reason), std::to_string(count));
     }
   }
-  histogram("cresset_time_to_first_token_seconds", "From the request to its first token.", &Series::first_token);
+  histogram("cresset_time_to_first_token_seconds", "From the request to its first token.",
+            &Series::first_token);
   histogram("cresset_request_time_per_output_token_seconds", "Time between tokens.", &Series::per_token);
   histogram("cresset_e2e_request_latency_seconds", "From the request to its end.", &Series::duration);
   histogram("cresset_request_prompt_tokens", "Prompt tokens of an answer.", &Series::prompt);
   histogram("cresset_request_generation_tokens", "Tokens written by an answer.", &Series::generation);
   head(out, "cresset_http_requests_total", "counter", "HTTP requests answered.");
   for (const auto& [key, count] : requests_) {
-    line(out, "cresset_http_requests_total", label("path", key.first) + "," + label("status", std::to_string(key.second)),
-         std::to_string(count));
+    line(out, "cresset_http_requests_total",
+         label("path", key.first) + "," + label("status", std::to_string(key.second)), std::to_string(count));
   }
   head(out, "cresset_exchanges", "gauge", "Requests on their way through the gateway.");
   line(out, "cresset_exchanges", {}, std::to_string(exchanges));
-  head(out, "cresset_slow_clients_total", "counter", "Streams whose client read slower than the answer was made.");
+  head(out, "cresset_slow_clients_total", "counter",
+       "Streams whose client read slower than the answer was made.");
   line(out, "cresset_slow_clients_total", {}, std::to_string(slow_clients_));
   return out;
 }

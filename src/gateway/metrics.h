@@ -1,6 +1,6 @@
-// Metrics: what the gateway counts, as Prometheus text. Names follow vLLM's, spelled cresset_, so that dashboards made
-// for it need one replacement. Labels come from fixed sets and installed model names, never from what a client sends.
-// Lives on the loop.
+// Metrics: what the gateway counts, as Prometheus text. Names follow vLLM's, spelled cresset_, so that
+// dashboards made for it need one replacement. Labels come from fixed sets and installed model names, never
+// from what a client sends. Lives on the loop.
 #pragma once
 
 #include <array>
@@ -32,12 +32,12 @@ class Histogram {
 
 // One answer of a model, over.
 struct AnswerRecord {
-  std::string model;            // the installed name
-  std::string_view reason;      // "stop", "length", "abort", "error"
+  std::string model;        // the installed name
+  std::string_view reason;  // "stop", "length", "abort", "error"
   chat::Usage usage;
   double duration_s = 0;
-  double first_token_s = -1;    // < 0: there was none
-  double per_token_s = -1;      // time between tokens, on average; < 0: fewer than two
+  double first_token_s = -1;  // < 0: there was none
+  double per_token_s = -1;    // time between tokens, on average; < 0: fewer than two
 };
 
 class Metrics {

@@ -7,9 +7,13 @@ namespace cresset::gateway {
 Relay::Relay(provider::Schedule& schedule, std::function<void(std::vector<RelayItem>)> deliver)
     : schedule_(schedule), deliver_(std::move(deliver)) {}
 
-void Relay::on_accepted(provider::Origin origin) { push(std::move(origin)); }
+void Relay::on_accepted(provider::Origin origin) {
+  push(std::move(origin));
+}
 
-void Relay::on_event(chat::Event event) { push(std::move(event)); }
+void Relay::on_event(chat::Event event) {
+  push(std::move(event));
+}
 
 void Relay::push(RelayItem item) {
   {

@@ -1,5 +1,6 @@
-// Relay: the crossing from an engine's threads to the loop. Events wait in a queue; one post drains all of it, so a
-// fast engine costs the loop one wake-up a batch and not one a token. Bounded by the answer's own token limit.
+// Relay: the crossing from an engine's threads to the loop. Events wait in a queue; one post drains all of
+// it, so a fast engine costs the loop one wake-up a batch and not one a token. Bounded by the answer's own
+// token limit.
 #pragma once
 
 #include <functional>

@@ -14,7 +14,8 @@ TEST(Relay, ABatchCostsOnePost) {
   testing::HandEnv env;
   testing::HandSchedule schedule(env);
   std::vector<size_t> batches;
-  auto relay = std::make_shared<Relay>(schedule, [&](std::vector<RelayItem> items) { batches.push_back(items.size()); });
+  auto relay = std::make_shared<Relay>(
+      schedule, [&](std::vector<RelayItem> items) { batches.push_back(items.size()); });
   for (int i = 0; i < 5; ++i) relay->on_event(testing::text("x"));
   EXPECT_EQ(schedule.run(), 1u);
   relay->on_event(testing::text("y"));
@@ -30,7 +31,8 @@ TEST(Relay, KeepsTheOrderAcrossThreads) {
   std::vector<std::thread> threads;
   for (size_t r = 0; r < kRelays; ++r) {
     auto relay = std::make_shared<Relay>(schedule, [&seen, r](std::vector<RelayItem> items) {
-      for (const RelayItem& item : items) seen[r].push_back(std::get<chat::TextDelta>(std::get<chat::Event>(item)).text);
+      for (const RelayItem& item : items)
+        seen[r].push_back(std::get<chat::TextDelta>(std::get<chat::Event>(item)).text);
     });
     threads.emplace_back([relay] {
       for (int i = 0; i < kEvents; ++i) relay->on_event(testing::text(std::to_string(i)));

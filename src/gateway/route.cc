@@ -35,13 +35,14 @@ std::vector<std::string> names_of(std::string_view asked, const std::string& ins
 }
 
 // Adds what one name that is not an alias means. `asked` is the name in the request.
-void add(const Names& names, const policy::Principal& principal, std::string_view asked, std::string_view name,
-         bool local_only, std::string reason, Plan& plan) {
+void add(const Names& names, const policy::Principal& principal, std::string_view asked,
+         std::string_view name, bool local_only, std::string reason, Plan& plan) {
   const size_t slash = name.find('/');
   if (slash != std::string_view::npos && !name.starts_with(kLocal)) {
     plan.exclusions.push_back({std::string(name),
-                               local_only ? "the request's label keeps it on this machine"
-                                          : "there is no provider \"" + std::string(name.substr(0, slash)) + "\"",
+                               local_only
+                                   ? "the request's label keeps it on this machine"
+                                   : "there is no provider \"" + std::string(name.substr(0, slash)) + "\"",
                                local_only});
     return;
   }
@@ -58,7 +59,8 @@ void add(const Names& names, const policy::Principal& principal, std::string_vie
 
 }  // namespace
 
-Plan make_plan(const Names& names, const policy::Principal& principal, std::string_view model, bool local_only) {
+Plan make_plan(const Names& names, const policy::Principal& principal, std::string_view model,
+               bool local_only) {
   Plan plan;
   for (const Alias& alias : names.aliases) {
     if (alias.name != model) continue;
@@ -68,24 +70,24 @@ Plan make_plan(const Names& names, const policy::Principal& principal, std::stri
     return plan;
   }
   const bool is_default = model == kDefault || model == std::string(kLocal) + std::string(kDefault);
-  add(names, principal, model, model, local_only, is_default ? "own engine, the default" : "own engine", plan);
+  add(names, principal, model, model, local_only, is_default ? "own engine, the default" : "own engine",
+      plan);
   return plan;
 }
 
 wire::Fault no_candidate(const Plan& plan, std::string_view model) {
   wire::Fault fault;
-  fault.param = "model";
   const std::string shown(model.substr(0, kShownBytesMax));
   for (const Exclusion& exclusion : plan.exclusions) {
     if (!exclusion.is_label) continue;
     fault.code = Code::kRefused;
-    fault.message = "The request carries a label, so only this server's own models may answer it; '" + shown +
-                    "' is not one of them.";
+    fault.message = "The request carries a label, so only this server's own models may answer it; `" + shown +
+                    "` is not one of them.";
     fault.reason = "label_refused";
     return fault;
   }
   fault.code = Code::kNotFound;
-  fault.message = "The model '" + shown + "' does not exist or you do not have access to it.";
+  fault.message = "The model `" + shown + "` does not exist or you do not have access to it.";
   fault.reason = "model_not_found";
   return fault;
 }

@@ -1,6 +1,6 @@
-// Route: what a model's name means. A pure function of the name, a snapshot of what there is and who asks, to a plan:
-// ordered candidates with reasons, and what was left out and why. The names are CONTRACT's: an alias, `default`,
-// NAME, NAME:latest, local/NAME. Pure; any thread.
+// Route: what a model's name means. A pure function of the name, a snapshot of what there is and who asks, to
+// a plan: ordered candidates with reasons, and what was left out and why. The names are CONTRACT's: an alias,
+// `default`, NAME, NAME:latest, local/NAME. Pure; any thread.
 #pragma once
 
 #include <string>
@@ -41,10 +41,11 @@ struct Plan {
 };
 
 // `local_only`: nothing that leaves this machine (the request is labelled).
-Plan make_plan(const Names& names, const policy::Principal& principal, std::string_view model, bool local_only);
+Plan make_plan(const Names& names, const policy::Principal& principal, std::string_view model,
+               bool local_only);
 
-// Why a plan without candidates cannot answer: 403 when only the label stands in the way, else 404, in the same words
-// whether the model is absent or not this key's to use.
+// Why a plan without candidates cannot answer: 403 when only the label stands in the way, else 404, in the
+// same words whether the model is absent or not this key's to use.
 wire::Fault no_candidate(const Plan& plan, std::string_view model);
 
 }  // namespace cresset::gateway

@@ -28,7 +28,8 @@ TEST(Route, FindsAModelByEveryNameItHas) {
 }
 
 TEST(Route, DoesNotGuess) {
-  for (const char* name : {"smo", "SMOL", "org/name", "local/", "", "/", "local/local/smol", "smol:", "openai/smol"}) {
+  for (const char* name :
+       {"smo", "SMOL", "org/name", "local/", "", "/", "local/local/smol", "smol:", "openai/smol"}) {
     EXPECT_EQ(plan_of(name), "") << name;
   }
 }

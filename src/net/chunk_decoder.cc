@@ -8,7 +8,9 @@ namespace {
 constexpr int kDigitsMax = 15;                   // of a chunk's size: 60 bits, so nothing overflows
 constexpr size_t kOverheadBytesMax = 16u << 10;  // extensions and trailer of one body together
 
-bool is_control(char c) { return (c >= 0 && c < 0x20 && c != '\t') || c == 0x7f; }
+bool is_control(char c) {
+  return (c >= 0 && c < 0x20 && c != '\t') || c == 0x7f;
+}
 
 int hex_value(char c) {
   if (c >= '0' && c <= '9') return c - '0';
@@ -41,7 +43,8 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
     return c == wanted ? State::kMore : State::kBroken;
   };
   switch (at_) {
-    case At::kSize: return read_size(c);
+    case At::kSize:
+      return read_size(c);
     case At::kExtension:
       if (c == '\r') return at_ = At::kSizeEnd, State::kMore;
       return is_control(c) || ++overhead_ > kOverheadBytesMax ? State::kBroken : State::kMore;
@@ -50,9 +53,12 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
       if (size_ > bytes_left_) return c == '\n' ? State::kTooLarge : State::kBroken;
       bytes_left_ -= static_cast<size_t>(size_);
       return expect('\n', size_ == 0 ? At::kTrailerBegin : At::kData);
-    case At::kData: return State::kBroken;  // feed() takes these itself
-    case At::kDataCr: return expect('\r', At::kDataLf);
-    case At::kDataLf: return expect('\n', At::kSize);
+    case At::kData:
+      return State::kBroken;  // feed() takes these itself
+    case At::kDataCr:
+      return expect('\r', At::kDataLf);
+    case At::kDataLf:
+      return expect('\n', At::kSize);
     case At::kTrailerBegin:
       if (c == '\r') return at_ = At::kLastLf, State::kMore;
       at_ = At::kTrailer;
@@ -60,8 +66,10 @@ ChunkDecoder::State ChunkDecoder::step(char c) {
     case At::kTrailer:
       if (c == '\r') return at_ = At::kTrailerLf, State::kMore;
       return is_control(c) || ++overhead_ > kOverheadBytesMax ? State::kBroken : State::kMore;
-    case At::kTrailerLf: return expect('\n', At::kTrailerBegin);
-    case At::kLastLf: return c == '\n' ? State::kDone : State::kBroken;
+    case At::kTrailerLf:
+      return expect('\n', At::kTrailerBegin);
+    case At::kLastLf:
+      return c == '\n' ? State::kDone : State::kBroken;
   }
   return State::kBroken;
 }

@@ -1,6 +1,6 @@
-// ChunkDecoder: a chunked body (RFC 9112, 7.1) to its bytes, strictly. Takes whatever is there and keeps no input.
-// Our own and not Beast's: given "0\r\n" and then one byte, Beast 1.81's parser ends the process with an assertion.
-// Extensions and trailers are read for their limits and believed in nothing.
+// ChunkDecoder: a chunked body (RFC 9112, 7.1) to its bytes, strictly. Takes whatever is there and keeps no
+// input. Our own and not Beast's: given "0\r\n" and then one byte, Beast 1.81's parser ends the process with
+// an assertion. Extensions and trailers are read for their limits and believed in nothing.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +21,18 @@ class ChunkDecoder {
   State state() const { return state_; }
 
  private:
-  enum class At { kSize, kExtension, kSizeEnd, kData, kDataCr, kDataLf, kTrailerBegin, kTrailer, kTrailerLf, kLastLf };
+  enum class At {
+    kSize,
+    kExtension,
+    kSizeEnd,
+    kData,
+    kDataCr,
+    kDataLf,
+    kTrailerBegin,
+    kTrailer,
+    kTrailerLf,
+    kLastLf
+  };
 
   State step(char c);
   State read_size(char c);

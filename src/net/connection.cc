@@ -12,9 +12,9 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr size_t kSmallBufferBytes = 4u << 10;   // what an idle connection keeps
-constexpr size_t kBodyBufferBytes = 64u << 10;   // while a body comes in
-constexpr size_t kCopyBytesMax = 16u << 10;      // shorter reply bodies are sent in one piece with their head
+constexpr size_t kSmallBufferBytes = 4u << 10;  // what an idle connection keeps
+constexpr size_t kBodyBufferBytes = 64u << 10;  // while a body comes in
+constexpr size_t kCopyBytesMax = 16u << 10;     // shorter reply bodies are sent in one piece with their head
 constexpr milliseconds kLingerTime{2'000};
 
 }  // namespace
@@ -53,7 +53,8 @@ class Connection::LiveCall final : public Call, public std::enable_shared_from_t
     if (connection_ != nullptr) drained_ = std::move(work);
   }
 
-  // The answer is over, well or (`tell`) because the client went away. The callbacks may hold this call: let go.
+  // The answer is over, well or (`tell`) because the client went away. The callbacks may hold this call: let
+  // go.
   void detach(bool tell) {
     const auto self = shared_from_this();
     connection_ = nullptr;
@@ -94,13 +95,18 @@ void Connection::set_deadline(std::optional<milliseconds> after) {
 }
 
 // A new connection has as long for its first header as any header has: it cost us a descriptor already.
-void Connection::start() { set_deadline(setting_.limits.header_time_max); }
+void Connection::start() {
+  set_deadline(setting_.limits.header_time_max);
+}
 
-void Connection::refuse(int status, std::string why) { fail(status, why); }
+void Connection::refuse(int status, std::string why) {
+  fail(status, why);
+}
 
 void Connection::drain() {
   is_draining_ = true;
-  const bool is_idle = state_ == State::kReading && parser_.state() == RequestParser::State::kHead && unread().empty();
+  const bool is_idle =
+      state_ == State::kReading && parser_.state() == RequestParser::State::kHead && unread().empty();
   if (is_idle) close(false);
 }
 
@@ -115,7 +121,8 @@ std::span<char> Connection::read_space() {
   in_end_ -= std::exchange(in_begin_, 0);
   const bool in_body =
       is_thrown_away || (state_ == State::kReading && parser_.state() == RequestParser::State::kBody);
-  const size_t most = std::max(RequestParser::piece_bytes_max(setting_.limits.header_bytes_max), kBodyBufferBytes);
+  const size_t most =
+      std::max(RequestParser::piece_bytes_max(setting_.limits.header_bytes_max), kBodyBufferBytes);
   size_t size = in_body ? kBodyBufferBytes : kSmallBufferBytes;
   while (size <= in_end_ && size < most) size = std::min(size * 2, most);
   if (in_.size() != size) {
@@ -205,21 +212,27 @@ void Connection::fail(int status, std::string_view why) {
 
 // --- the end of the client
 
-// The end of what the client sends is taken as the end of the client, as Go's net/http does; only an answer that
-// is complete already, and requests that were sent before the end and are answered at once, still go out.
+// The end of what the client sends is taken as the end of the client, as Go's net/http does; only an answer
+// that is complete already, and requests that were sent before the end and are answered at once, still go
+// out.
 void Connection::on_end_of_stream() {
   has_ended_reading_ = true;
   const bool is_said = (state_ == State::kAnswering && has_ended_) || (state_ == State::kClosing);
   if (!is_said) close(true);
 }
 
-void Connection::on_broken() { close(true); }
+void Connection::on_broken() {
+  close(true);
+}
 
-void Connection::shut() { close(false); }
+void Connection::shut() {
+  close(false);
+}
 
 void Connection::on_deadline() {
   if (state_ == State::kReading && !is_writing_) {
-    if (parser_.state() == RequestParser::State::kBody) return fail(408, "the request's body took too long to arrive");
+    if (parser_.state() == RequestParser::State::kBody)
+      return fail(408, "the request's body took too long to arrive");
     if (is_head_timed_) return fail(408, "the request's header took too long to arrive");
   }
   // Idle, a reader that takes nothing, a stream past its limit, or the end of lingering.
@@ -241,7 +254,8 @@ size_t Connection::queued_bytes() const {
 
 std::array<std::string_view, 2> Connection::output() const {
   const size_t of_head = std::min(flight_sent_, flight_.size());
-  return {std::string_view(flight_).substr(of_head), std::string_view(flight_body_).substr(flight_sent_ - of_head)};
+  return {std::string_view(flight_).substr(of_head),
+          std::string_view(flight_body_).substr(flight_sent_ - of_head)};
 }
 
 void Connection::start_writing() {
@@ -253,7 +267,9 @@ void Connection::start_writing() {
   transport_.write_output();
 }
 
-void Connection::flush() { start_writing(); }
+void Connection::flush() {
+  start_writing();
+}
 
 void Connection::on_written(size_t bytes) {
   if (state_ == State::kClosed) return;
@@ -294,7 +310,8 @@ void Connection::begin_linger() {
   resume_reading();
 }
 
-void Connection::send_head(int status, const Headers& headers, std::optional<size_t> length, bool is_chunked) {
+void Connection::send_head(int status, const Headers& headers, std::optional<size_t> length,
+                           bool is_chunked) {
   if (is_draining_) keeps_alive_ = false;
   append_head(queued_, {.status = status,
                         .headers = headers,
@@ -307,7 +324,8 @@ void Connection::send_head(int status, const Headers& headers, std::optional<siz
 void Connection::send_reply(HttpResponse response, bool has_body) {
   CHECK(response.status >= 200 && response.status <= 599);  // the handler's
   const bool is_bodiless = has_no_body(response.status);
-  send_head(response.status, response.headers, is_bodiless ? std::nullopt : std::optional(response.body.size()), false);
+  send_head(response.status, response.headers,
+            is_bodiless ? std::nullopt : std::optional(response.body.size()), false);
   if (has_body && !is_bodiless) {
     if (response.body.size() <= kCopyBytesMax) {
       queued_ += response.body;

@@ -1,10 +1,11 @@
-// Connection: one client's HTTP/1.1 conversation without its socket: which bytes mean what, whose turn it is, what
-// is waiting to go out, and what time limit holds now. The server drives it with bytes and gives it a Transport;
-// everything a client can provoke is decided here and can be tested and simulated without a network.
+// Connection: one client's HTTP/1.1 conversation without its socket: which bytes mean what, whose turn it is,
+// what is waiting to go out, and what time limit holds now. The server drives it with bytes and gives it a
+// Transport; everything a client can provoke is decided here and can be tested and simulated without a
+// network.
 //
-// One request is answered at a time, in order; bytes of later requests wait in the read buffer. Reading goes on
-// while an answer is made, to see the client leave; only a client that has sent a whole buffer ahead (64 KiB) is
-// found out no sooner than by a failing write. Loop thread only.
+// One request is answered at a time, in order; bytes of later requests wait in the read buffer. Reading goes
+// on while an answer is made, to see the client leave; only a client that has sent a whole buffer ahead (64
+// KiB) is found out no sooner than by a failing write. Loop thread only.
 #pragma once
 
 #include <array>
@@ -121,7 +122,8 @@ class Connection {
   bool is_draining_ = false;
   bool keeps_alive_ = true;
   // The answer being made.
-  bool has_begun_ = false, has_ended_ = false, is_chunked_ = false, is_head_request_ = false, is_doomed_ = false;
+  bool has_begun_ = false, has_ended_ = false, is_chunked_ = false, is_head_request_ = false,
+       is_doomed_ = false;
 };
 
 }  // namespace cresset::net

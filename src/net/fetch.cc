@@ -51,7 +51,9 @@ std::optional<ContentRange> parse_content_range(std::string_view text) {
 }
 
 // For error lines: the query of a redirect's URL is often a signature that opens the file.
-std::string without_query(const std::string& url) { return url.substr(0, url.find('?')); }
+std::string without_query(const std::string& url) {
+  return url.substr(0, url.find('?'));
+}
 
 struct Place {
   std::string scheme, host;
@@ -68,31 +70,36 @@ std::string part(CURLU* url, CURLUPart which) {
 
 Result<Place> read_url(const std::string& text) {
   const Url url(curl_url(), curl_url_cleanup);
-  if (url == nullptr || curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
+  if (url == nullptr ||
+      curl_url_set(url.get(), CURLUPART_URL, text.c_str(), CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK) {
     return fail(Code::kInvalid, "not a URL", without_query(text));
   }
   Place place{.scheme = part(url.get(), CURLUPART_SCHEME), .host = part(url.get(), CURLUPART_HOST)};
   if (!part(url.get(), CURLUPART_USER).empty() || !part(url.get(), CURLUPART_PASSWORD).empty()) {
-    return fail(Code::kRefused, "the URL holds credentials, and none are ever sent: remove the part before '@'",
+    return fail(Code::kRefused,
+                "the URL holds credentials, and none are ever sent: remove the part before '@'",
                 place.scheme + "://…@" + place.host);
   }
   if (place.scheme != "https" && place.scheme != "http" && place.scheme != "file") {
     return fail(Code::kInvalid, "the scheme is not https, http or file", without_query(text));
   }
   // Four whole numbers: "127.0.0.1.example.com" is a name, and names are not loopback.
-  const bool is_127 = place.host.starts_with("127.") && place.host.find_first_not_of("0123456789.") == std::string::npos;
+  const bool is_127 =
+      place.host.starts_with("127.") && place.host.find_first_not_of("0123456789.") == std::string::npos;
   place.is_loopback = is_127 || place.host == "localhost" || place.host == "[::1]";
   return place;
 }
 
 // May this be fetched, asked for by the owner (`from` null) or by a redirect?
 Status check_place(const Place& place, const Place* from, bool allow_plain, const std::string& url) {
-  if (from != nullptr && place.scheme == "file") return fail(Code::kRefused, "the server redirects to a file", without_query(url));
+  if (from != nullptr && place.scheme == "file")
+    return fail(Code::kRefused, "the server redirects to a file", without_query(url));
   if (from != nullptr && from->scheme == "https" && place.scheme == "http") {
     return fail(Code::kRefused, "the server redirects from https to http", without_query(url));
   }
   if (place.scheme == "http" && !place.is_loopback && !allow_plain) {
-    return fail(Code::kRefused, "plain http lets anyone on the way change the file: use https", without_query(url));
+    return fail(Code::kRefused, "plain http lets anyone on the way change the file: use https",
+                without_query(url));
   }
   return {};
 }
@@ -158,7 +165,9 @@ size_t Transfer::body_thunk(char* data, size_t size, size_t count, void* self) {
 }
 
 void Transfer::set_up(CURL* easy, const std::string& url, const Place& place) {
-  const auto set = [easy](CURLoption option, auto value) { CHECK(curl_easy_setopt(easy, option, value) == CURLE_OK); };
+  const auto set = [easy](CURLoption option, auto value) {
+    CHECK(curl_easy_setopt(easy, option, value) == CURLE_OK);
+  };
   set(CURLOPT_URL, url.c_str());
   set(CURLOPT_PROTOCOLS_STR, place.scheme.c_str());
   set(CURLOPT_FOLLOWLOCATION, 0L);  // each hop is checked here
@@ -231,7 +240,8 @@ Status Transfer::on_header_line(std::string_view line) {
     headers_.clear();
     const size_t space = line.find(' ');
     status_ = 0;
-    if (space != std::string_view::npos) status_ = static_cast<int>(to_number(line.substr(space + 1, 3)).value_or(0));
+    if (space != std::string_view::npos)
+      status_ = static_cast<int>(to_number(line.substr(space + 1, 3)).value_or(0));
     return {};
   }
   const size_t colon = line.find(':');
@@ -267,15 +277,18 @@ Status Transfer::start() {
     result_.total_bytes = *expected_ + (result_.resumed ? options_.from : 0);
   }
   if (options_.bytes_max > 0 && result_.total_bytes > options_.bytes_max) {
-    return fail(Code::kLimit, "the file has " + std::to_string(result_.total_bytes) + " bytes, more than the " +
-                                  std::to_string(options_.bytes_max) + " allowed", url_);
+    return fail(Code::kLimit,
+                "the file has " + std::to_string(result_.total_bytes) + " bytes, more than the " +
+                    std::to_string(options_.bytes_max) + " allowed",
+                url_);
   }
   return on_start_ ? on_start_(result_) : Status{};
 }
 
 Status Transfer::check_partial() {
   const auto range = parse_content_range(find_header(headers_, "Content-Range"));
-  if (!may_resume()) return fail(Code::kCorrupt, "the server sends a part of the file, the whole was asked for", url_);
+  if (!may_resume())
+    return fail(Code::kCorrupt, "the server sends a part of the file, the whole was asked for", url_);
   if (!range || range->first != options_.from) {
     return fail(Code::kCorrupt, "the server sends another part of the file than the one asked for", url_);
   }
@@ -298,7 +311,8 @@ Status Transfer::take(std::string_view bytes) {
   received_ += bytes.size();
   const uint64_t so_far = received_ + (result_.resumed ? options_.from : 0);
   if (options_.bytes_max > 0 && so_far > options_.bytes_max) {
-    return fail(Code::kLimit, "the file is larger than the " + std::to_string(options_.bytes_max) + " bytes allowed", url_);
+    return fail(Code::kLimit,
+                "the file is larger than the " + std::to_string(options_.bytes_max) + " bytes allowed", url_);
   }
   return on_bytes_(bytes);
 }
@@ -306,10 +320,16 @@ Status Transfer::take(std::string_view bytes) {
 Status Transfer::status_error() const {
   const std::string what = "the server answers with status " + std::to_string(status_);
   switch (status_) {
-    case 404: case 410: return fail(Code::kNotFound, what + " (no such file)", url_);
-    case 401: case 403: return fail(Code::kRefused, what + " (not allowed without credentials)", url_);
-    case 429: return fail(Code::kUnavailable, what + " (too many requests): try later", url_);
-    default: return fail(status_ >= 500 ? Code::kUnavailable : Code::kInvalid, what, url_);
+    case 404:
+    case 410:
+      return fail(Code::kNotFound, what + " (no such file)", url_);
+    case 401:
+    case 403:
+      return fail(Code::kRefused, what + " (not allowed without credentials)", url_);
+    case 429:
+      return fail(Code::kUnavailable, what + " (too many requests): try later", url_);
+    default:
+      return fail(status_ >= 500 ? Code::kUnavailable : Code::kInvalid, what, url_);
   }
 }
 
@@ -320,10 +340,13 @@ Status Transfer::finish(CURLcode code) {
   if (code == CURLE_OK && (has_nothing_more() || is_read_whole)) {
     const auto range = parse_content_range(find_header(headers_, "Content-Range"));
     if (!is_read_whole && (!range || range->total != options_.from)) {
-      return fail(Code::kCorrupt, "the server's file is shorter than what is here already: begin again", url_);
+      return fail(Code::kCorrupt, "the server's file is shorter than what is here already: begin again",
+                  url_);
     }
     has_started_ = true;  // nothing is missing
-    result_ = {.status = 206, .total_bytes = options_.from, .etag = std::string(find_header(headers_, "ETag")),
+    result_ = {.status = 206,
+               .total_bytes = options_.from,
+               .etag = std::string(find_header(headers_, "ETag")),
                .resumed = true};
     return on_start_ ? on_start_(result_) : Status{};
   }
@@ -334,22 +357,29 @@ Status Transfer::finish(CURLcode code) {
   if (code == CURLE_OPERATION_TIMEDOUT) return fail(Code::kTimeout, "the server is silent: " + reason, url_);
   if (has_started_ && expected_) {
     const uint64_t from = result_.resumed ? options_.from : 0;
-    return fail(Code::kCorrupt, "got " + std::to_string(from + received_) + " of " +
-                                    std::to_string(from + *expected_) + " bytes (" + reason + ")", url_);
+    return fail(Code::kCorrupt,
+                "got " + std::to_string(from + received_) + " of " + std::to_string(from + *expected_) +
+                    " bytes (" + reason + ")",
+                url_);
   }
   switch (code) {
-    case CURLE_FILE_COULDNT_READ_FILE: return fail(Code::kNotFound, "cannot read the file", url_);
+    case CURLE_FILE_COULDNT_READ_FILE:
+      return fail(Code::kNotFound, "cannot read the file", url_);
     case CURLE_BAD_DOWNLOAD_RESUME:
       return fail(Code::kCorrupt, "the file is shorter than what is here already: begin again", url_);
-    case CURLE_PARTIAL_FILE: return fail(Code::kCorrupt, "the file was cut short: " + reason, url_);
-    case CURLE_PEER_FAILED_VERIFICATION: return fail(Code::kRefused, "the server's certificate: " + reason, url_);
-    default: return fail(Code::kUnavailable, reason, url_);
+    case CURLE_PARTIAL_FILE:
+      return fail(Code::kCorrupt, "the file was cut short: " + reason, url_);
+    case CURLE_PEER_FAILED_VERIFICATION:
+      return fail(Code::kRefused, "the server's certificate: " + reason, url_);
+    default:
+      return fail(Code::kUnavailable, reason, url_);
   }
 }
 
 }  // namespace
 
-Result<FetchResult> fetch(const FetchOptions& options, const std::function<Status(const FetchResult&)>& on_start,
+Result<FetchResult> fetch(const FetchOptions& options,
+                          const std::function<Status(const FetchResult&)>& on_start,
                           const std::function<Status(std::string_view)>& on_bytes,
                           const std::function<bool()>& is_cancelled) {
   std::string url = options.url;
@@ -363,7 +393,8 @@ Result<FetchResult> fetch(const FetchOptions& options, const std::function<Statu
     url = std::move(next);
     from = std::move(place);
   }
-  return fail(Code::kLimit, "more than " + std::to_string(options.redirects_max) + " redirects", without_query(options.url));
+  return fail(Code::kLimit, "more than " + std::to_string(options.redirects_max) + " redirects",
+              without_query(options.url));
 }
 
 }  // namespace cresset::net

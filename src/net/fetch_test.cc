@@ -42,7 +42,9 @@ class LiarServer {
     ::close(listener_);
     for (const int fd : held_) ::close(fd);
   }
-  std::string url(const std::string& path = "/f") const { return "http://127.0.0.1:" + std::to_string(port_) + path; }
+  std::string url(const std::string& path = "/f") const {
+    return "http://127.0.0.1:" + std::to_string(port_) + path;
+  }
   std::vector<std::string> requests() {
     const std::lock_guard lock(mutex_);
     return requests_;
@@ -171,8 +173,9 @@ TEST(Fetch, ACancelIsNoticedWithinASecondAlsoWhenNothingComes) {
 }
 
 TEST(Fetch, ResumesWhereThePartialFileEnds) {
-  LiarServer server(always("HTTP/1.1 206 Partial Content\r\nETag: \"v1\"\r\nContent-Range: bytes 6-9/10\r\n"
-                           "Content-Length: 4\r\n\r\n6789"));
+  LiarServer server(
+      always("HTTP/1.1 206 Partial Content\r\nETag: \"v1\"\r\nContent-Range: bytes 6-9/10\r\n"
+             "Content-Length: 4\r\n\r\n6789"));
   const Fetched f = run({.url = server.url(), .from = 6, .if_range = "\"v1\""});
   ASSERT_TRUE(f.result) << f.result.error().message();
   EXPECT_EQ(f.bytes, "6789");
@@ -193,9 +196,9 @@ TEST(Fetch, BeginsAgainWhenTheServerIgnoresTheRange) {
 
 TEST(Fetch, RefusesAPartThatWasNotAskedFor) {
   const std::vector<std::string> lies = {
-      "Content-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\n56789",   // another start
-      "Content-Range: bytes 6-9/10\r\nContent-Length: 5\r\n\r\n56789",   // another length
-      "Content-Range: bytes 6-7/10\r\nContent-Length: 2\r\n\r\n67",      // not to the end
+      "Content-Range: bytes 5-9/10\r\nContent-Length: 5\r\n\r\n56789",  // another start
+      "Content-Range: bytes 6-9/10\r\nContent-Length: 5\r\n\r\n56789",  // another length
+      "Content-Range: bytes 6-7/10\r\nContent-Length: 2\r\n\r\n67",     // not to the end
       "Content-Range: bytes 6-x/10\r\nContent-Length: 4\r\n\r\n6789",
       "Content-Range: bytes 6-99999999999999999999/10\r\nContent-Length: 4\r\n\r\n6789",
       "Content-Length: 4\r\n\r\n6789",
@@ -207,12 +210,14 @@ TEST(Fetch, RefusesAPartThatWasNotAskedFor) {
     EXPECT_EQ(code_of(f), Code::kCorrupt) << lie;
     EXPECT_EQ(f.bytes, "") << lie;
   }
-  LiarServer whole(always("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 6-9/10\r\nContent-Length: 4\r\n\r\n6789"));
+  LiarServer whole(
+      always("HTTP/1.1 206 Partial Content\r\nContent-Range: bytes 6-9/10\r\nContent-Length: 4\r\n\r\n6789"));
   EXPECT_EQ(code_of(run({.url = whole.url()})), Code::kCorrupt);
 }
 
 TEST(Fetch, AFileThatIsHereAlreadyNeedsNoBytes) {
-  LiarServer server(always("HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */10\r\nContent-Length: 2\r\n\r\nno"));
+  LiarServer server(always(
+      "HTTP/1.1 416 Range Not Satisfiable\r\nContent-Range: bytes */10\r\nContent-Length: 2\r\n\r\nno"));
   const Fetched f = run({.url = server.url(), .from = 10});
   ASSERT_TRUE(f.result) << f.result.error().message();
   EXPECT_TRUE(f.result->resumed);
@@ -266,7 +271,8 @@ TEST(Fetch, RefusesPlainHttpBeyondThisMachineAndOtherUrls) {
 TEST(Fetch, StopsAtTheLimitOfBytes) {
   LiarServer stated(always("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n0123456789"));
   EXPECT_EQ(code_of(run({.url = stated.url(), .bytes_max = 9})), Code::kLimit);
-  LiarServer silent(always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"));
+  LiarServer silent(
+      always("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\na\r\n0123456789\r\n0\r\n\r\n"));
   EXPECT_EQ(code_of(run({.url = silent.url(), .bytes_max = 9})), Code::kLimit);
   EXPECT_TRUE(run({.url = stated.url(), .bytes_max = 10}).result);
 }
@@ -280,7 +286,8 @@ TEST(Fetch, AnErrorOfTheCallerEndsTheFetchWithIt) {
 }
 
 TEST(Fetch, ReadsAFileUrlWholeAndFromAnOffset) {
-  const std::string path = std::filesystem::temp_directory_path() / ("cresset_fetch_" + std::to_string(::getpid()));
+  const std::string path =
+      std::filesystem::temp_directory_path() / ("cresset_fetch_" + std::to_string(::getpid()));
   std::ofstream(path) << "0123456789";
   const Fetched whole = run({.url = "file://" + path});
   ASSERT_TRUE(whole.result) << whole.result.error().message();

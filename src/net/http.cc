@@ -5,12 +5,15 @@
 namespace cresset::net {
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+}
 
 }  // namespace
 
 bool equals_ignoring_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](char x, char y) { return lower(x) == lower(y); });
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
 }
 
 std::string_view find_header(const Headers& headers, std::string_view name) {
@@ -21,8 +24,9 @@ std::string_view find_header(const Headers& headers, std::string_view name) {
 }
 
 size_t count_header(const Headers& headers, std::string_view name) {
-  return static_cast<size_t>(std::count_if(
-      headers.begin(), headers.end(), [&](const auto& header) { return equals_ignoring_case(header.first, name); }));
+  return static_cast<size_t>(std::count_if(headers.begin(), headers.end(), [&](const auto& header) {
+    return equals_ignoring_case(header.first, name);
+  }));
 }
 
 }  // namespace cresset::net

@@ -35,11 +35,17 @@ Loop::Native::~Native() = default;
 Loop::Loop() : native_(std::make_unique<Native>()) {}
 Loop::~Loop() = default;
 
-void Loop::run() { native_->io.run(); }
+void Loop::run() {
+  native_->io.run();
+}
 
-void Loop::stop() { native_->io.stop(); }
+void Loop::stop() {
+  native_->io.stop();
+}
 
-void Loop::post(std::function<void()> work) { asio::post(native_->io, std::move(work)); }
+void Loop::post(std::function<void()> work) {
+  asio::post(native_->io, std::move(work));
+}
 
 std::function<void()> Loop::after(std::chrono::milliseconds delay, std::function<void()> work) {
   struct Wait {

@@ -21,7 +21,9 @@ constexpr size_t kFieldsMax = 256;  // fields of one request: 431
 constexpr size_t kMethodBytesMax = 32;
 constexpr size_t kBodyReserveBytes = 64u << 10;  // what a stated length may reserve before bytes arrive
 
-std::string_view view(BeastView s) { return {s.data(), s.size()}; }
+std::string_view view(BeastView s) {
+  return {s.data(), s.size()};
+}
 
 // Beast's parser with our ears: reads a head straight into an HttpRequest. It never sees a body.
 class HeadReader final : public http::basic_parser<true> {
@@ -44,7 +46,8 @@ class HeadReader final : public http::basic_parser<true> {
     refusal_status = status;
     ec = http::make_error_code(http::error::bad_value);
   }
-  void on_request_impl(http::verb, BeastView method, BeastView target, int version, beast::error_code& ec) override {
+  void on_request_impl(http::verb, BeastView method, BeastView target, int version,
+                       beast::error_code& ec) override {
     request.method = view(method);
     request.target = view(target);
     is_http10 = version == 10;
@@ -79,21 +82,25 @@ void HeadReader::on_field_impl(http::field field, BeastView name, BeastView valu
       break;
     case http::field::content_length:
       if (++lengths_ > 1) return refuse(ec, 400, "more than one Content-Length header");
-      if (text.empty() || !std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; })) {
+      if (text.empty() ||
+          !std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '9'; })) {
         return refuse(ec, 400, "the Content-Length header is not a number");
       }
       break;
     case http::field::transfer_encoding:
       if (++codings_ > 1) return refuse(ec, 400, "more than one Transfer-Encoding header");
       if (is_http10) return refuse(ec, 400, "Transfer-Encoding in an HTTP/1.0 request");
-      if (!equals_ignoring_case(text, "chunked")) return refuse(ec, 400, "the only Transfer-Encoding taken is 'chunked'");
+      if (!equals_ignoring_case(text, "chunked"))
+        return refuse(ec, 400, "the only Transfer-Encoding taken is 'chunked'");
       break;
     case http::field::expect:
       if (is_http10) break;
-      if (!equals_ignoring_case(text, "100-continue")) return refuse(ec, 417, "the only Expect header met is '100-continue'");
+      if (!equals_ignoring_case(text, "100-continue"))
+        return refuse(ec, 417, "the only Expect header met is '100-continue'");
       expects_continue = true;
       break;
-    default: break;
+    default:
+      break;
   }
   request.headers.emplace_back(view(name), text);
 }
@@ -112,7 +119,8 @@ std::string describe(const beast::error_code& ec) {
   if (ec == E::bad_target) return "the request target holds forbidden characters";
   if (ec == E::bad_field) return "a header name is not a token";
   if (ec == E::bad_value) return "a header value holds forbidden characters";
-  if (ec == E::bad_content_length || ec == E::multiple_content_length) return "the Content-Length header is wrong";
+  if (ec == E::bad_content_length || ec == E::multiple_content_length)
+    return "the Content-Length header is wrong";
   if (ec == E::bad_transfer_encoding) return "the Transfer-Encoding header is wrong";
   if (ec == E::bad_line_ending) return "a line does not end in CR LF";
   return "the request is not HTTP/1.1";
@@ -139,7 +147,7 @@ struct RequestParser::Native {
   uint64_t body_left = 0;              // when its length is stated
   State state = State::kHead;
   Fault fault;
-  size_t scanned = 0;     // bytes of the head that are known to be clean
+  size_t scanned = 0;  // bytes of the head that are known to be clean
   bool blank_seen = false;
 
   void fail(int status, std::string message) {
@@ -148,7 +156,8 @@ struct RequestParser::Native {
   }
   void fail_head(const beast::error_code& ec, std::string_view head) {
     if (!reader->refusal.empty()) return fail(reader->refusal_status, reader->refusal);
-    if (ec == http::error::bad_version && states_a_version(head)) return fail(505, "only HTTP/1.1 and 1.0 are spoken");
+    if (ec == http::error::bad_version && states_a_version(head))
+      return fail(505, "only HTTP/1.1 and 1.0 are spoken");
     fail(400, describe(ec));
   }
 
@@ -162,8 +171,9 @@ struct RequestParser::Native {
   size_t feed_body(std::string_view bytes);
 };
 
-// Returns the length of the head once it is whole, else 0. Looks at each byte once. Lines end in CR LF, none begins
-// with a blank (a folded line: readers disagree about what it continues), none holds a control byte but TAB.
+// Returns the length of the head once it is whole, else 0. Looks at each byte once. Lines end in CR LF, none
+// begins with a blank (a folded line: readers disagree about what it continues), none holds a control byte
+// but TAB.
 size_t RequestParser::Native::scan_head(std::string_view bytes) {
   while (scanned < bytes.size()) {
     const char c = bytes[scanned];
@@ -269,12 +279,24 @@ size_t RequestParser::feed(std::string_view bytes) {
   }
 }
 
-RequestParser::State RequestParser::state() const { return native_->state; }
-const RequestParser::Fault& RequestParser::fault() const { return native_->fault; }
-bool RequestParser::is_http10() const { return native_->reader->is_http10; }
-bool RequestParser::keeps_alive() const { return !native_->reader->closes; }
-bool RequestParser::expects_continue() const { return native_->reader->expects_continue; }
-const HttpRequest& RequestParser::request() const { return native_->reader->request; }
+RequestParser::State RequestParser::state() const {
+  return native_->state;
+}
+const RequestParser::Fault& RequestParser::fault() const {
+  return native_->fault;
+}
+bool RequestParser::is_http10() const {
+  return native_->reader->is_http10;
+}
+bool RequestParser::keeps_alive() const {
+  return !native_->reader->closes;
+}
+bool RequestParser::expects_continue() const {
+  return native_->reader->expects_continue;
+}
+const HttpRequest& RequestParser::request() const {
+  return native_->reader->request;
+}
 
 HttpRequest RequestParser::take() {
   CHECK(native_->state == State::kDone);

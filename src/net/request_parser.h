@@ -1,7 +1,8 @@
-// RequestParser: bytes of a connection to HTTP requests, strictly (RFC 9112), without sockets. Beast's parser does
-// the reading of heads; what it forgives and an attacker lives on is refused before and after it: bare CR or LF, folded
-// lines, control bytes, every doubled or ambiguous framing (request smuggling), a missing or doubled Host.
-// The fuzz target feeds this class. It does not decide what a path means or whether a Host is allowed.
+// RequestParser: bytes of a connection to HTTP requests, strictly (RFC 9112), without sockets. Beast's parser
+// does the reading of heads; what it forgives and an attacker lives on is refused before and after it: bare
+// CR or LF, folded lines, control bytes, every doubled or ambiguous framing (request smuggling), a missing or
+// doubled Host. The fuzz target feeds this class. It does not decide what a path means or whether a Host is
+// allowed.
 #pragma once
 
 #include <cstddef>
@@ -31,8 +32,9 @@ class RequestParser {
   explicit RequestParser(const ParseLimits& limits);
   ~RequestParser();
 
-  // Takes what it can of `bytes`, which begin at the first byte not taken yet, and returns how many. What is not
-  // taken belongs to a piece that is not complete, or to the next request; it must be offered again, with more.
+  // Takes what it can of `bytes`, which begin at the first byte not taken yet, and returns how many. What is
+  // not taken belongs to a piece that is not complete, or to the next request; it must be offered again, with
+  // more.
   size_t feed(std::string_view bytes);
 
   State state() const;

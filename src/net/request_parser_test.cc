@@ -42,14 +42,18 @@ int fault_of(std::string_view bytes) {
   return whole.status;
 }
 
-std::string get(std::string_view fields) { return "GET / HTTP/1.1\r\nHost: x\r\n" + std::string(fields) + "\r\n"; }
+std::string get(std::string_view fields) {
+  return "GET / HTTP/1.1\r\nHost: x\r\n" + std::string(fields) + "\r\n";
+}
 std::string post(std::string_view fields, std::string_view rest) {
   return "POST / HTTP/1.1\r\nHost: x\r\n" + std::string(fields) + "\r\n" + std::string(rest);
 }
 
 TEST(RequestParser, ReadsMethodTargetFieldsAndBody) {
   for (const size_t step : {1, 2, 3, 7, 1000}) {
-    const Parsed p = parse("POST /v1/a%2Fb%20c?q=%41 HTTP/1.1\r\nHost: x:1\r\nX-A:  v \t\r\nContent-Length: 5\r\n\r\nhello", step);
+    const Parsed p = parse(
+        "POST /v1/a%2Fb%20c?q=%41 HTTP/1.1\r\nHost: x:1\r\nX-A:  v \t\r\nContent-Length: 5\r\n\r\nhello",
+        step);
     ASSERT_EQ(p.requests.size(), 1u) << p.fault;
     const HttpRequest& r = p.requests[0];
     EXPECT_EQ(r.method, "POST");
@@ -63,7 +67,8 @@ TEST(RequestParser, ReadsMethodTargetFieldsAndBody) {
 
 TEST(RequestParser, ReadsChunkedBodiesAndBelievesNoTrailer) {
   const std::string bytes = post("Transfer-Encoding: chunked\r\n",
-                                 "5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nAuthorization: root\r\n\r\n") + get("");
+                                 "5;a=b\r\nhello\r\n6\r\n world\r\n0\r\nAuthorization: root\r\n\r\n") +
+                            get("");
   for (const size_t step : {1, 2, 5, 11, 1000}) {
     const Parsed p = parse(bytes, step);
     ASSERT_EQ(p.requests.size(), 2u) << p.fault;
@@ -73,7 +78,9 @@ TEST(RequestParser, ReadsChunkedBodiesAndBelievesNoTrailer) {
 }
 
 TEST(RequestParser, ReadsPipelinedRequestsInOrder) {
-  const Parsed p = parse("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n" + post("Content-Length: 1\r\n", "b") + "\r\nGET /3 HTTP/1.1\r\nHost: x\r\n\r\n", 4);
+  const Parsed p = parse("GET /1 HTTP/1.1\r\nHost: x\r\n\r\n" + post("Content-Length: 1\r\n", "b") +
+                             "\r\nGET /3 HTTP/1.1\r\nHost: x\r\n\r\n",
+                         4);
   ASSERT_EQ(p.requests.size(), 3u) << p.fault;
   EXPECT_EQ(p.requests[0].path, "/1");
   EXPECT_EQ(p.requests[1].body, "b");
@@ -100,7 +107,9 @@ TEST(RequestParser, RefusesEveryAmbiguousFraming) {
       post("Transfer-Encoding: identity\r\n", "0\r\n\r\n"),
       post("Transfer-Encoding: gzip, chunked\r\n", "0\r\n\r\n"),
       post("Transfer-Encoding: \"chunked\"\r\n", "0\r\n\r\n"),
-      post("Transfer-Encoding: \x0b" "chunked\r\n", "0\r\n\r\n"),
+      post("Transfer-Encoding: \x0b"
+           "chunked\r\n",
+           "0\r\n\r\n"),
       post("Transfer-Encoding:\r\n chunked\r\n", "0\r\n\r\n"),
       post("Transfer-Encoding : chunked\r\n", "0\r\n\r\n"),
       "POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
@@ -109,10 +118,11 @@ TEST(RequestParser, RefusesEveryAmbiguousFraming) {
 }
 
 TEST(RequestParser, RefusesBrokenChunks) {
-  for (const std::string_view rest : {"x\r\n", "-1\r\n", "+5\r\nhello\r\n", " 5\r\nhello\r\n", "5 \r\nhello\r\n", "0x5\r\nhello\r\n",
-                                      "5\nhello\r\n", "5\r\nhelloX\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\n0\r\n\r\n",
-                                      "\r\n", ";a\r\n", "10000000000000000\r\n", "ffffffffffffffff1\r\n", "5;a=\nb\r\nhello\r\n",
-                                      "5;a=\rb\r\nhello\r\n", "0\r\nX: a\nY: b\r\n\r\n", "0\r\n\n"}) {
+  for (const std::string_view rest :
+       {"x\r\n", "-1\r\n", "+5\r\nhello\r\n", " 5\r\nhello\r\n", "5 \r\nhello\r\n", "0x5\r\nhello\r\n",
+        "5\nhello\r\n", "5\r\nhelloX\r\n", "5\r\nhello0\r\n\r\n", "5\r\nhello\n0\r\n\r\n", "\r\n", ";a\r\n",
+        "10000000000000000\r\n", "ffffffffffffffff1\r\n", "5;a=\nb\r\nhello\r\n", "5;a=\rb\r\nhello\r\n",
+        "0\r\nX: a\nY: b\r\n\r\n", "0\r\n\n"}) {
     EXPECT_EQ(fault_of(post("Transfer-Encoding: chunked\r\n", rest)), 400) << rest;
   }
   const std::string endless = post("Transfer-Encoding: chunked\r\n", "5;" + std::string(20000, 'a'));
@@ -134,8 +144,10 @@ TEST(RequestParser, RefusesWhatAHeaderMayNotHold) {
       get("X: a\r\n\tb\r\n"),
       "GET / HTTP/1.1\r\n Host: x\r\n\r\n",
       get("X: a\0b\r\n"s),
-      get("X: a\x01" "b\r\n"),
-      get("X: a\x7f" "b\r\n"),
+      get("X: a\x01"
+          "b\r\n"),
+      get("X: a\x7f"
+          "b\r\n"),
       get("X\0Y: a\r\n"s),
       get("X Y: a\r\n"),
       get(": a\r\n"),

@@ -22,7 +22,8 @@ Result<std::string> decode_percent(std::string_view text) {
     }
     const int high = i + 2 < text.size() ? hex_value(text[i + 1]) : -1;
     const int low = i + 2 < text.size() ? hex_value(text[i + 2]) : -1;
-    if (high < 0 || low < 0) return fail(Code::kInvalid, "the path holds a '%' without two hexadecimal digits");
+    if (high < 0 || low < 0)
+      return fail(Code::kInvalid, "the path holds a '%' without two hexadecimal digits");
     const int value = high * 16 + low;
     if (value < 0x20 || value == 0x7f) return fail(Code::kInvalid, "the path holds an encoded control byte");
     out += static_cast<char>(value);

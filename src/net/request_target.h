@@ -8,8 +8,9 @@
 
 namespace cresset::net {
 
-// Fills path, raw_path and query from `target`: origin form ("/a?b"), absolute form ("http://host/a", whose host
-// must then be the Host header's: two readers must not disagree about where a request goes), or "*" of OPTIONS.
+// Fills path, raw_path and query from `target`: origin form ("/a?b"), absolute form ("http://host/a", whose
+// host must then be the Host header's: two readers must not disagree about where a request goes), or "*" of
+// OPTIONS.
 Status split_target(HttpRequest& request);
 
 // Host, or host and port, in the characters that a URL allows there; empty is allowed.

@@ -19,8 +19,8 @@ struct ResponseHead {
   bool closes = false;
 };
 
-// Status line, headers and the empty line. A control byte in a value (it may quote what a client or a provider
-// sent) becomes a blank, so that no line break begins a header of theirs.
+// Status line, headers and the empty line. A control byte in a value (it may quote what a client or a
+// provider sent) becomes a blank, so that no line break begins a header of theirs.
 void append_head(std::string& out, const ResponseHead& head);
 
 void append_chunk(std::string& out, std::string_view bytes);  // not empty: that would be the last chunk

@@ -190,9 +190,10 @@ class StreamSession final : public Session {
   }
 
   void spawn(Awaitable task) {
-    asio::co_spawn(core_->io, std::move(task), [this, self = shared_from_this()](const std::exception_ptr& thrown) {
-      if (thrown && !is_closed_) connection_.on_broken();
-    });
+    asio::co_spawn(core_->io, std::move(task),
+                   [this, self = shared_from_this()](const std::exception_ptr& thrown) {
+                     if (thrown && !is_closed_) connection_.on_broken();
+                   });
   }
 
   Awaitable handshake() {
@@ -217,7 +218,8 @@ class StreamSession final : public Session {
     while (!is_closed_) {
       const std::span<char> space = connection_.read_space();
       if (space.empty()) co_return;
-      const auto [ec, bytes] = co_await stream_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
+      const auto [ec, bytes] =
+          co_await stream_.async_read_some(asio::buffer(space.data(), space.size()), kAwait);
       if (is_closed_) co_return;
       if (ec == asio::error::eof || ec == asio::ssl::error::stream_truncated) {
         connection_.on_end_of_stream();
@@ -247,7 +249,8 @@ void Core::add(Socket socket) {
   if (ec) return;  // gone already
   std::shared_ptr<Session> session;
   if (tls) {
-    session = std::make_shared<StreamSession<TlsStream>>(shared_from_this(), to_text(peer), std::move(socket), *tls);
+    session = std::make_shared<StreamSession<TlsStream>>(shared_from_this(), to_text(peer), std::move(socket),
+                                                         *tls);
   } else {
     session = std::make_shared<StreamSession<Socket>>(shared_from_this(), to_text(peer), std::move(socket));
   }
@@ -343,7 +346,9 @@ Status BeastServer::listen() {
   if (host.size() > 2 && host.front() == '[' && host.back() == ']') host = host.substr(1, host.size() - 2);
   error_code ec;
   const auto address = asio::ip::make_address(host, ec);
-  if (ec) return fail(Code::kInvalid, "not an IP address to listen on (like 127.0.0.1 or ::1)", core_->options.host);
+  if (ec)
+    return fail(Code::kInvalid, "not an IP address to listen on (like 127.0.0.1 or ::1)",
+                core_->options.host);
   const Tcp::endpoint endpoint(address, core_->options.port);
   auto& acceptor = core_->acceptor;
   acceptor.open(endpoint.protocol(), ec);

@@ -22,11 +22,13 @@ int choose_protocol(SSL*, const unsigned char** out, unsigned char* out_length, 
 
 }  // namespace
 
-Result<std::shared_ptr<ssl::context>> open_tls(const std::string& certificate_file, const std::string& key_file) {
+Result<std::shared_ptr<ssl::context>> open_tls(const std::string& certificate_file,
+                                               const std::string& key_file) {
   auto context = std::make_shared<ssl::context>(ssl::context::tls_server);
   SSL_CTX* native = context->native_handle();
   SSL_CTX_set_min_proto_version(native, TLS1_2_VERSION);
-  SSL_CTX_set_options(native, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
+  SSL_CTX_set_options(native,
+                      SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE);
   SSL_CTX_set_mode(native, SSL_MODE_RELEASE_BUFFERS);  // an idle connection keeps no 16 KiB records
   SSL_CTX_set_alpn_select_cb(native, choose_protocol, nullptr);
   boost::system::error_code ec;
@@ -34,11 +36,13 @@ Result<std::shared_ptr<ssl::context>> open_tls(const std::string& certificate_fi
   context->set_password_callback([](size_t, ssl::context::password_purpose) { return std::string(); }, ec);
   context->use_certificate_chain_file(certificate_file, ec);
   if (ec) {
-    return fail(Code::kInvalid, "cannot use the TLS certificate chain (PEM): " + ec.message(), certificate_file);
+    return fail(Code::kInvalid, "cannot use the TLS certificate chain (PEM): " + ec.message(),
+                certificate_file);
   }
   context->use_private_key_file(key_file, ssl::context::pem, ec);  // and compares it with the certificate
   if (ec) {
-    return fail(Code::kInvalid, "cannot use the TLS private key (PEM, without a passphrase): " + ec.message(), key_file);
+    return fail(Code::kInvalid, "cannot use the TLS private key (PEM, without a passphrase): " + ec.message(),
+                key_file);
   }
   return context;
 }

@@ -25,7 +25,9 @@ ServerOptions options_of(const TlsIdentity& identity) {
 }
 
 void say_path(const std::shared_ptr<Call>& call) {
-  call->reply({.status = 200, .headers = {}, .body = (call->is_tls() ? "tls " : "plain ") + call->request().path + "!"});
+  call->reply({.status = 200,
+               .headers = {},
+               .body = (call->is_tls() ? "tls " : "plain ") + call->request().path + "!"});
 }
 
 TEST(Tls, ServesHttp11OverTls13AndKeepsTheConnection) {
@@ -101,18 +103,23 @@ TEST(Tls, NamesTheFileThatIsWrong) {
   const TlsIdentity identity, other;
   Loop loop;
   const auto error = [&](const std::string& certificate, const std::string& key) {
-    const auto server = Server::open(loop, {.port = 0, .tls_certificate_file = certificate, .tls_key_file = key}, say_path);
+    const auto server =
+        Server::open(loop, {.port = 0, .tls_certificate_file = certificate, .tls_key_file = key}, say_path);
     return server ? std::string("none") : server.error().message();
   };
   EXPECT_EQ(error(identity.certificate_file(), identity.key_file()), "none");
   const std::string absent = identity.directory() + "/absent.pem";
-  EXPECT_NE(error(absent, identity.key_file()).find(absent + ": cannot use the TLS certificate"), std::string::npos);
-  EXPECT_NE(error(identity.certificate_file(), absent).find(absent + ": cannot use the TLS private key"), std::string::npos);
+  EXPECT_NE(error(absent, identity.key_file()).find(absent + ": cannot use the TLS certificate"),
+            std::string::npos);
+  EXPECT_NE(error(identity.certificate_file(), absent).find(absent + ": cannot use the TLS private key"),
+            std::string::npos);
   const std::string garbage = identity.directory() + "/garbage.pem";
   std::ofstream(garbage) << "garbage";
   EXPECT_NE(error(identity.certificate_file(), garbage).find(garbage), std::string::npos);
-  EXPECT_NE(error(identity.certificate_file(), other.key_file()).find("key values mismatch"), std::string::npos);
-  EXPECT_NE(error(identity.certificate_file(), identity.directory()).find(identity.directory()), std::string::npos);
+  EXPECT_NE(error(identity.certificate_file(), other.key_file()).find("key values mismatch"),
+            std::string::npos);
+  EXPECT_NE(error(identity.certificate_file(), identity.directory()).find(identity.directory()),
+            std::string::npos);
 }
 
 TEST(Tls, FetchTrustsOnlyWhomItIsToldToAndNeverLeavesHttps) {
@@ -129,7 +136,11 @@ TEST(Tls, FetchTrustsOnlyWhomItIsToldToAndNeverLeavesHttps) {
   const auto get = [&](const std::string& path, const std::string& ca_file) {
     bytes.clear();
     return fetch({.url = base + path, .allow_plain = true, .ca_file = ca_file}, {},
-                 [&](std::string_view block) { bytes += block; return Status{}; }, {});
+                 [&](std::string_view block) {
+                   bytes += block;
+                   return Status{};
+                 },
+                 {});
   };
   EXPECT_TRUE(get("/a", identity.certificate_file()));
   EXPECT_EQ(bytes, "tls /a!");

@@ -21,7 +21,9 @@ bool equal_digests(std::string_view a, std::string_view b) {
   return difference == 0;
 }
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
 
 bool equal_without_case(std::string_view a, std::string_view b) {
   if (a.size() != b.size()) return false;
@@ -79,7 +81,8 @@ bool Principal::may_use(const std::vector<std::string>& names) const {
 }
 
 Result<Keys> Keys::open(std::vector<KeyEntry> entries) {
-  if (entries.size() > kKeysMax) return fail(Code::kLimit, "more than " + std::to_string(kKeysMax) + " keys", "key");
+  if (entries.size() > kKeysMax)
+    return fail(Code::kLimit, "more than " + std::to_string(kKeysMax) + " keys", "key");
   Keys keys;
   std::set<std::string> names, digests;
   for (KeyEntry& entry : entries) {
@@ -89,8 +92,8 @@ Result<Keys> Keys::open(std::vector<KeyEntry> entries) {
     if (entry.secret.empty()) return fail(Code::kInvalid, "the secret is empty", where);
     std::string digest = digest_of(entry.secret.expose());
     if (!digests.insert(digest).second) return fail(Code::kInvalid, "another key has the same secret", where);
-    keys.entries_.push_back({std::move(digest), std::make_shared<const Principal>(
-                                                    Principal{std::move(entry.name), std::move(entry.models)})});
+    keys.entries_.push_back({std::move(digest), std::make_shared<const Principal>(Principal{
+                                                    std::move(entry.name), std::move(entry.models)})});
   }
   return keys;
 }
@@ -109,7 +112,8 @@ Result<std::string_view> presented_key(const std::vector<std::pair<std::string, 
   for (const auto& [name, value] : headers) {
     const std::string_view key = key_in(name, value);
     if (key.empty()) continue;
-    if (!found.empty() && found != key) return fail(Code::kInvalid, "the request presents two different API keys");
+    if (!found.empty() && found != key)
+      return fail(Code::kInvalid, "the request presents two different API keys");
     found = key;
   }
   return found;

@@ -39,8 +39,8 @@ class Keys {
   static Result<Keys> open(std::vector<KeyEntry> entries);
 
   bool are_required() const { return !entries_.empty(); }
-  // Whose key this is, or null. Looks at every entry, each in the same time: how long it takes says nothing about
-  // the keys.
+  // Whose key this is, or null. Looks at every entry, each in the same time: how long it takes says nothing
+  // about the keys.
   std::shared_ptr<const Principal> find(std::string_view presented) const;
 
  private:
@@ -51,8 +51,9 @@ class Keys {
   std::vector<Entry> entries_;
 };
 
-// The key that these headers present: Authorization: Bearer, x-api-key or x-goog-api-key; empty when none does.
-// Two different keys in one request are kInvalid: nobody can say which is meant. Takes pairs of name and value.
+// The key that these headers present: Authorization: Bearer, x-api-key or x-goog-api-key; empty when none
+// does. Two different keys in one request are kInvalid: nobody can say which is meant. Takes pairs of name
+// and value.
 Result<std::string_view> presented_key(const std::vector<std::pair<std::string, std::string>>& headers);
 
 }  // namespace cresset::policy

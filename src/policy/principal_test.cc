@@ -31,7 +31,8 @@ TEST(Glob, StarsStandForAnyRun) {
                {"exact", "exactly", false},
                {"", "", true},
                {"", "a", false}};
-  for (const auto& c : cases) EXPECT_EQ(matches_glob(c.pattern, c.text), c.matches) << c.pattern << " ~ " << c.text;
+  for (const auto& c : cases)
+    EXPECT_EQ(matches_glob(c.pattern, c.text), c.matches) << c.pattern << " ~ " << c.text;
   EXPECT_FALSE(matches_glob(std::string(200, '*') + "b", std::string(5000, 'a')));
 }
 

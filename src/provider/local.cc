@@ -10,7 +10,9 @@ namespace cresset::provider {
 
 namespace {
 
-void fail_waiting(AnswerSink& sink, const Error& error) { sink.on_event(chat::Failed{error}); }
+void fail_waiting(AnswerSink& sink, const Error& error) {
+  sink.on_event(chat::Failed{error});
+}
 
 }  // namespace
 
@@ -32,7 +34,8 @@ struct LocalEngines::Slot {
 // Passes events on and tells, when the engine has let go of it, that the job is over.
 class LocalEngines::CountingSink final : public chat::EventSink {
  public:
-  CountingSink(std::shared_ptr<AnswerSink> target, std::shared_ptr<std::atomic<int>> jobs, std::function<void()> over)
+  CountingSink(std::shared_ptr<AnswerSink> target, std::shared_ptr<std::atomic<int>> jobs,
+               std::function<void()> over)
       : target_(std::move(target)), jobs_(std::move(jobs)), over_(std::move(over)) {
     jobs_->fetch_add(1, std::memory_order_relaxed);
   }
@@ -113,8 +116,8 @@ void LocalEngines::submit(Slot& slot, Inquiry inquiry) {
   };
   auto sink = std::make_shared<CountingSink>(inquiry.sink, slot.jobs, std::move(over));
   inquiry.sink->on_accepted(Origin{slot.engine->fingerprint()});
-  const Status submitted =
-      slot.engine->submit(engine::Job{std::move(inquiry.request), std::move(sink), std::move(inquiry.cancel)});
+  const Status submitted = slot.engine->submit(
+      engine::Job{std::move(inquiry.request), std::move(sink), std::move(inquiry.cancel)});
   if (!submitted) fail_waiting(*inquiry.sink, submitted.error());
 }
 
@@ -149,8 +152,8 @@ bool LocalEngines::make_room() {
   return true;
 }
 
-// An engine's end joins its threads, so it happens on the porter; ahead of the next load, so that both never need
-// memory at once.
+// An engine's end joins its threads, so it happens on the porter; ahead of the next load, so that both never
+// need memory at once.
 void LocalEngines::close(std::unique_ptr<engine::Engine> engine) {
   std::shared_ptr<engine::Engine> shared = std::move(engine);
   // A full queue ends the engine here: slow, and still correct, since it is idle.

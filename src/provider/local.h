@@ -1,8 +1,9 @@
-// LocalEngines: the installed models behind Local. Loads a model on first use on the porter, lets requests for it wait
-// meanwhile, keeps what is loaded, and unloads the least recently used idle model when another needs the room.
+// LocalEngines: the installed models behind Local. Loads a model on first use on the porter, lets requests
+// for it wait meanwhile, keeps what is loaded, and unloads the least recently used idle model when another
+// needs the room.
 //
-// Lives on the loop; engines are opened and closed on the porter, never on the loop and never on their own threads.
-// Does not decide who may use what, nor what a name means.
+// Lives on the loop; engines are opened and closed on the porter, never on the loop and never on their own
+// threads. Does not decide who may use what, nor what a name means.
 #pragma once
 
 #include <cstdint>
@@ -30,9 +31,10 @@ class LocalEngines final : public Local {
   using Opener = std::function<Result<std::unique_ptr<engine::Engine>>(const std::string& path)>;
   using Log = std::function<void(const std::string& line)>;  // one line for the owner; never prompt text
 
-  // All that is passed by reference outlives this. `porter` is this object's own: a load must not wait behind others'
-  // work, nor theirs behind a load.
-  LocalEngines(Schedule& schedule, Porter& porter, ModelSource& source, Opener opener, LocalOptions options, Log log);
+  // All that is passed by reference outlives this. `porter` is this object's own: a load must not wait behind
+  // others' work, nor theirs behind a load.
+  LocalEngines(Schedule& schedule, Porter& porter, ModelSource& source, Opener opener, LocalOptions options,
+               Log log);
   ~LocalEngines() override;
 
   void answer(Inquiry inquiry) override;
@@ -46,8 +48,8 @@ class LocalEngines final : public Local {
  private:
   struct Slot;
   struct Waiting {
-    std::optional<Inquiry> inquiry;            // a request, or
-    std::function<void(Status)> done;          // a preload
+    std::optional<Inquiry> inquiry;    // a request, or
+    std::function<void(Status)> done;  // a preload
   };
   class CountingSink;
 

@@ -57,7 +57,8 @@ class LocalBench {
   // The engine lets go of all its jobs.
   void end_jobs(const std::string& model) { state(model).jobs.clear(); }
   int count_open() const {
-    return static_cast<int>(std::count_if(states.begin(), states.end(), [](const auto& s) { return !s.second->is_closed; }));
+    return static_cast<int>(
+        std::count_if(states.begin(), states.end(), [](const auto& s) { return !s.second->is_closed; }));
   }
 
   testing::HandEnv env;

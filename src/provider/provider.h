@@ -1,5 +1,5 @@
-// Provider: who answers. Local is the own engine's side: it may see a request as the client sent it. (A remote one
-// will take only what the guard has cleaned, by type.)
+// Provider: who answers. Local is the own engine's side: it may see a request as the client sent it. (A
+// remote one will take only what the guard has cleaned, by type.)
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ struct Origin {
   std::string fingerprint;  // changes when answers may
 };
 
-// Takes one answer: on_accepted once, then the events. Called on the provider's threads, one call at a time; returns
-// at once. When nothing can answer, Failed comes without on_accepted.
+// Takes one answer: on_accepted once, then the events. Called on the provider's threads, one call at a time;
+// returns at once. When nothing can answer, Failed comes without on_accepted.
 class AnswerSink : public chat::EventSink {
  public:
   virtual void on_accepted(Origin origin) = 0;
@@ -53,8 +53,8 @@ struct InstalledModel {
   engine::ModelCard card;
 };
 
-// What is installed. list() and default_name() answer at once from a snapshot, on the loop; path_of() may read the
-// disk, on the porter.
+// What is installed. list() and default_name() answer at once from a snapshot, on the loop; path_of() may
+// read the disk, on the porter.
 class ModelSource {
  public:
   virtual ~ModelSource() = default;

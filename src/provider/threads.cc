@@ -58,6 +58,8 @@ class PorterThread final : public Porter {
 
 }  // namespace
 
-std::unique_ptr<Porter> make_porter_thread(size_t queue_max) { return std::make_unique<PorterThread>(queue_max); }
+std::unique_ptr<Porter> make_porter_thread(size_t queue_max) {
+  return std::make_unique<PorterThread>(queue_max);
+}
 
 }  // namespace cresset::provider

@@ -1,5 +1,6 @@
-// The two ways off a thread that the upper floors know: Schedule, the loop as they see it, and Porter, the one thread
-// for what may block (files, big bodies). As interfaces, so that the whole gateway also runs in simulation.
+// The two ways off a thread that the upper floors know: Schedule, the loop as they see it, and Porter, the
+// one thread for what may block (files, big bodies). As interfaces, so that the whole gateway also runs in
+// simulation.
 #pragma once
 
 #include <chrono>

@@ -19,7 +19,8 @@ class Answer {
  public:
   explicit Answer(int choices) : choices_(static_cast<size_t>(choices)) {}
 
-  // Started, TextDelta and Finished; a choice outside the range is a fault of ours (CHECK). Failed changes nothing.
+  // Started, TextDelta and Finished; a choice outside the range is a fault of ours (CHECK). Failed changes
+  // nothing.
   void add(const chat::Event& event);
 
   const std::vector<Choice>& choices() const { return choices_; }

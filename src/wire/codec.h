@@ -1,8 +1,8 @@
-// Codec: one dialect's way to say things. Between the bytes of a dialect and the vocabulary of chat/ stands exactly
-// one of these; nothing above it knows a field name, nothing below it knows a dialect.
+// Codec: one dialect's way to say things. Between the bytes of a dialect and the vocabulary of chat/ stands
+// exactly one of these; nothing above it knows a field name, nothing below it knows a dialect.
 //
-// A codec is stateless and const: any thread. An encoder of one stream belongs to whoever made it. Codecs do no
-// input or output, keep no clock and make no ids: what varies comes in as AnswerIdentity.
+// A codec is stateless and const: any thread. An encoder of one stream belongs to whoever made it. Codecs do
+// no input or output, keep no clock and make no ids: what varies comes in as AnswerIdentity.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,7 @@ namespace cresset::wire {
 
 // What an answer says about itself beside its events.
 struct AnswerIdentity {
-  std::string id;           // with the dialect's prefix: "chatcmpl-…"
+  std::string id;  // with the dialect's prefix: "chatcmpl-…"
   int64_t created_unix_s = 0;
   std::string model;        // as the client named it
   std::string fingerprint;  // of the engine that answers
@@ -29,8 +29,8 @@ struct AnswerIdentity {
 class StreamEncoder {
  public:
   virtual ~StreamEncoder() = default;
-  // Appends what `event` says. The Finished of the last choice also ends the stream (usage, "[DONE]"); a Failed ends
-  // it as an error, in the dialect's shape.
+  // Appends what `event` says. The Finished of the last choice also ends the stream (usage, "[DONE]"); a
+  // Failed ends it as an error, in the dialect's shape.
   virtual void encode(const chat::Event& event, std::string& out) = 0;
 };
 

@@ -25,15 +25,22 @@ int http_status(const Fault& fault) {
     case Code::kInvalid:
     case Code::kExists:
     case Code::kUnsupported:
-    case Code::kLimit: return 400;
-    case Code::kNotFound: return 404;
-    case Code::kRefused: return 403;
-    case Code::kUnavailable: return 503;
-    case Code::kCancelled: return 499;  // nobody reads it; metrics do
-    case Code::kTimeout: return 504;
+    case Code::kLimit:
+      return 400;
+    case Code::kNotFound:
+      return 404;
+    case Code::kRefused:
+      return 403;
+    case Code::kUnavailable:
+      return 503;
+    case Code::kCancelled:
+      return 499;  // nobody reads it; metrics do
+    case Code::kTimeout:
+      return 504;
     case Code::kIo:
     case Code::kCorrupt:
-    case Code::kInternal: return 500;
+    case Code::kInternal:
+      return 500;
   }
   return 500;
 }
@@ -46,7 +53,9 @@ Fault to_fault(const Error& error) {
     case Code::kExists:
     case Code::kRefused:
     case Code::kCancelled:
-    case Code::kNotFound: fault.message = error.what; break;
+    case Code::kNotFound:
+      fault.message = error.what;
+      break;
     case Code::kUnsupported:
       fault.message = error.what;
       fault.reason = "unsupported_value";

@@ -1,6 +1,6 @@
-// Fault: what is wrong with a request or an answer, in no dialect yet; a codec gives it its own shape. It is what an
-// Error becomes at the door: a message that a client may read, the parameter it is about, a word for programs.
-// A value; belongs to no thread. It never carries prompt text, a path of ours or a secret.
+// Fault: what is wrong with a request or an answer, in no dialect yet; a codec gives it its own shape. It is
+// what an Error becomes at the door: a message that a client may read, the parameter it is about, a word for
+// programs. A value; belongs to no thread. It never carries prompt text, a path of ours or a secret.
 #pragma once
 
 #include <string>
@@ -14,9 +14,9 @@ namespace cresset::wire {
 struct Fault {
   Code code = Code::kInternal;
   std::string message;
-  std::string param;      // "messages[0].content[1]"; empty: about the whole request
-  std::string reason;     // a stable word: "model_not_found", "unsupported_value"; empty: none
-  int status = 0;         // the HTTP status where the code's own is not exact (401, 405, 415); 0: the code's own
+  std::string param;   // "messages[0].content[1]"; empty: about the whole request
+  std::string reason;  // a stable word: "model_not_found", "unsupported_value"; empty: none
+  int status = 0;      // the HTTP status where the code's own is not exact (401, 405, 415); 0: the code's own
   int retry_after_s = 0;  // > 0: worth trying again after this long
 };
 
@@ -26,8 +26,8 @@ using Checked = tl::expected<void, Fault>;
 
 int http_status(const Fault& fault);
 
-// The Error of an engine or provider as its client may see it: what the client did wrong is told in full, what went
-// wrong inside is not.
+// The Error of an engine or provider as its client may see it: what the client did wrong is told in full,
+// what went wrong inside is not.
 Fault to_fault(const Error& error);
 
 // The faults that every dialect states about its parameters, in OpenAI's words.

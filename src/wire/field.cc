@@ -17,7 +17,9 @@ std::string_view described(const Json& value) {
   return "an object";
 }
 
-Checked refuse(Fault fault) { return tl::unexpected<Fault>(std::move(fault)); }
+Checked refuse(Fault fault) {
+  return tl::unexpected<Fault>(std::move(fault));
+}
 
 // "2", not "2.0": a bound as people write it.
 std::string shown(double bound) {
@@ -30,8 +32,9 @@ Checked check_bounds(const Field& field, Range range, std::string_view kind) {
   const std::string name(kind);
   if (range.min_is_open ? !(value > range.min) : !(value >= range.min)) {
     return refuse(invalid_value(field.path,
-                                name + " below minimum value. Expected a value " + (range.min_is_open ? "> " : ">= ") +
-                                    shown(range.min) + ", but got " + field.value.write() + " instead.",
+                                name + " below minimum value. Expected a value " +
+                                    (range.min_is_open ? "> " : ">= ") + shown(range.min) + ", but got " +
+                                    field.value.write() + " instead.",
                                 name + "_below_min_value"));
   }
   if (!(value <= range.max)) {
@@ -57,7 +60,8 @@ Fault wrong_type(const Field& field, std::string_view expected) {
 
 Checked take_number(const Field& field, Range range, std::optional<double>& out) {
   if (!field.value.is_number()) return refuse(wrong_type(field, "a number"));
-  if (Checked ok = check_bounds(field, range, field.value.is_integer() ? "integer" : "decimal"); !ok) return ok;
+  if (Checked ok = check_bounds(field, range, field.value.is_integer() ? "integer" : "decimal"); !ok)
+    return ok;
   out = field.value.as_number();
   return {};
 }
@@ -72,7 +76,8 @@ Checked take_integer(const Field& field, int64_t min, int64_t max, std::optional
     return refuse(invalid_value(field.path,
                                 std::string("integer ") + (low ? "below minimum" : "above maximum") +
                                     " value. Expected a value " + (low ? ">= " : "<= ") +
-                                    std::to_string(low ? min : max) + ", but got " + field.value.write() + " instead.",
+                                    std::to_string(low ? min : max) + ", but got " + field.value.write() +
+                                    " instead.",
                                 low ? "integer_below_min_value" : "integer_above_max_value"));
   }
   out = value;
@@ -104,8 +109,9 @@ Checked take_string(const Field& field, size_t bytes_max, std::string& out) {
   const std::string& text = field.value.as_string();
   if (text.size() > bytes_max) {
     return refuse(invalid_value(field.path,
-                                "string too long. Expected a string with maximum length " + std::to_string(bytes_max) +
-                                    ", but got a string with length " + std::to_string(text.size()) + " instead.",
+                                "string too long. Expected a string with maximum length " +
+                                    std::to_string(bytes_max) + ", but got a string with length " +
+                                    std::to_string(text.size()) + " instead.",
                                 "string_above_max_length"));
   }
   out = text;
@@ -122,14 +128,15 @@ Checked check_array(const Field& field, size_t items_min, size_t items_max) {
   const size_t count = field.value.as_array().size();
   if (count < items_min) {
     return refuse(invalid_value(field.path,
-                                "empty array. Expected an array with minimum length " + std::to_string(items_min) +
-                                    ", but got an empty array instead.",
+                                "empty array. Expected an array with minimum length " +
+                                    std::to_string(items_min) + ", but got an empty array instead.",
                                 "empty_array"));
   }
   if (count > items_max) {
     return refuse(invalid_value(field.path,
-                                "array too long. Expected an array with maximum length " + std::to_string(items_max) +
-                                    ", but got an array with length " + std::to_string(count) + " instead.",
+                                "array too long. Expected an array with maximum length " +
+                                    std::to_string(items_max) + ", but got an array with length " +
+                                    std::to_string(count) + " instead.",
                                 "array_above_max_length"));
   }
   return {};

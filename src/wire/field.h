@@ -1,6 +1,6 @@
-// Field: one value of a request's body and the path that names it, with the checks every dialect needs. Each take_
-// function puts the value where it belongs or says what was expected and what came instead, in OpenAI's words.
-// Pure functions; any thread.
+// Field: one value of a request's body and the path that names it, with the checks every dialect needs. Each
+// take_ function puts the value where it belongs or says what was expected and what came instead, in OpenAI's
+// words. Pure functions; any thread.
 #pragma once
 
 #include <cstdint>
@@ -18,8 +18,12 @@ struct Field {
   const Json& value;
   std::string path;
 
-  Field item(size_t index) const { return {value.as_array()[index], path + "[" + std::to_string(index) + "]"}; }
-  Field member(const JsonMember& m) const { return {m.second, path.empty() ? m.first : path + "." + m.first}; }
+  Field item(size_t index) const {
+    return {value.as_array()[index], path + "[" + std::to_string(index) + "]"};
+  }
+  Field member(const JsonMember& m) const {
+    return {m.second, path.empty() ? m.first : path + "." + m.first};
+  }
 };
 
 struct Range {

@@ -28,19 +28,20 @@ Json usage_value(const chat::Usage& usage) {
 }
 
 Json answer_head(std::string_view object, const AnswerIdentity& identity) {
-  return Json::object({{"id", identity.id},
-                       {"object", object},
-                       {"created", identity.created_unix_s},
-                       {"model", identity.model},
-                       {"system_fingerprint", identity.fingerprint.empty() ? Json() : Json(identity.fingerprint)}});
+  return Json::object(
+      {{"id", identity.id},
+       {"object", object},
+       {"created", identity.created_unix_s},
+       {"model", identity.model},
+       {"system_fingerprint", identity.fingerprint.empty() ? Json() : Json(identity.fingerprint)}});
 }
 
 Json reason_value(const std::optional<chat::FinishReason>& reason) {
   return reason ? Json(finish_reason(*reason)) : Json();
 }
 
-// What the streams of both endpoints share: each chunk is the fixed head, one choice and the tail. The head is
-// written once; per chunk only the choice is.
+// What the streams of both endpoints share: each chunk is the fixed head, one choice and the tail. The head
+// is written once; per chunk only the choice is.
 class ChunkEncoder : public StreamEncoder {
  public:
   ChunkEncoder(std::string_view object, const chat::Request& request, const AnswerIdentity& identity)
@@ -143,7 +144,8 @@ class ChatChunkEncoder final : public ChunkEncoder {
 class CompletionChunkEncoder final : public ChunkEncoder {
  public:
   CompletionChunkEncoder(const chat::Request& request, const AnswerIdentity& identity)
-      : ChunkEncoder("text_completion", request, identity), offsets_(static_cast<size_t>(count_choices(request))) {}
+      : ChunkEncoder("text_completion", request, identity),
+        offsets_(static_cast<size_t>(count_choices(request))) {}
 
  private:
   void encode_begin(int, std::string&) override {}
@@ -166,18 +168,18 @@ class CompletionChunkEncoder final : public ChunkEncoder {
 
 }  // namespace
 
-std::string encode_chat_answer(const chat::Request& request, const Answer& answer, const AnswerIdentity& identity) {
+std::string encode_chat_answer(const chat::Request& request, const Answer& answer,
+                               const AnswerIdentity& identity) {
   Json out = answer_head("chat.completion", identity);
   JsonArray choices;
   for (const Choice& choice : answer.choices()) {
-    choices.push_back(Json::object(
-        {{"index", static_cast<int>(choices.size())},
-         {"message", Json::object({{"role", "assistant"},
-                                   {"content", choice.text},
-                                   {"refusal", nullptr},
-                                   {"annotations", Json::array()}})},
-         {"logprobs", request.logprobs ? chat_logprobs(choice.tokens) : Json()},
-         {"finish_reason", reason_value(choice.reason)}}));
+    choices.push_back(Json::object({{"index", static_cast<int>(choices.size())},
+                                    {"message", Json::object({{"role", "assistant"},
+                                                              {"content", choice.text},
+                                                              {"refusal", nullptr},
+                                                              {"annotations", Json::array()}})},
+                                    {"logprobs", request.logprobs ? chat_logprobs(choice.tokens) : Json()},
+                                    {"finish_reason", reason_value(choice.reason)}}));
   }
   out.set("choices", std::move(choices));
   out.set("usage", usage_value(answer.usage()));
@@ -201,11 +203,13 @@ std::string encode_completion_answer(const chat::Request& request, const Answer&
   return out.write();
 }
 
-std::unique_ptr<StreamEncoder> make_chat_stream_encoder(const chat::Request& request, AnswerIdentity identity) {
+std::unique_ptr<StreamEncoder> make_chat_stream_encoder(const chat::Request& request,
+                                                        AnswerIdentity identity) {
   return std::make_unique<ChatChunkEncoder>(request, identity);
 }
 
-std::unique_ptr<StreamEncoder> make_completion_stream_encoder(const chat::Request& request, AnswerIdentity identity) {
+std::unique_ptr<StreamEncoder> make_completion_stream_encoder(const chat::Request& request,
+                                                              AnswerIdentity identity) {
   return std::make_unique<CompletionChunkEncoder>(request, identity);
 }
 

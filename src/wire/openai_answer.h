@@ -9,10 +9,13 @@
 
 namespace cresset::wire {
 
-std::string encode_chat_answer(const chat::Request& request, const Answer& answer, const AnswerIdentity& identity);
+std::string encode_chat_answer(const chat::Request& request, const Answer& answer,
+                               const AnswerIdentity& identity);
 std::string encode_completion_answer(const chat::Request& request, const Answer& answer,
                                      const AnswerIdentity& identity);
-std::unique_ptr<StreamEncoder> make_chat_stream_encoder(const chat::Request& request, AnswerIdentity identity);
-std::unique_ptr<StreamEncoder> make_completion_stream_encoder(const chat::Request& request, AnswerIdentity identity);
+std::unique_ptr<StreamEncoder> make_chat_stream_encoder(const chat::Request& request,
+                                                        AnswerIdentity identity);
+std::unique_ptr<StreamEncoder> make_completion_stream_encoder(const chat::Request& request,
+                                                              AnswerIdentity identity);
 
 }  // namespace cresset::wire

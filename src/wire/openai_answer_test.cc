@@ -1,5 +1,5 @@
-// Golden transcripts: the bytes an OpenAI client reads. The shapes are those of OpenAI's API reference (chat completion
-// object, chunk object, legacy completion object).
+// Golden transcripts: the bytes an OpenAI client reads. The shapes are those of OpenAI's API reference (chat
+// completion object, chunk object, legacy completion object).
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -21,7 +21,8 @@ chat::Request request_of(const Codec& codec, const std::string& body) {
 }
 
 chat::Request chat_request(const std::string& members = {}) {
-  return request_of(openai_chat_codec(), R"({"model":"m","messages":[{"role":"user","content":"x"}])" + members + "}");
+  return request_of(openai_chat_codec(),
+                    R"({"model":"m","messages":[{"role":"user","content":"x"}])" + members + "}");
 }
 
 std::string stream(const Codec& codec, const chat::Request& request, const std::vector<chat::Event>& events) {
@@ -43,8 +44,12 @@ std::string chunk(std::string_view rest) {
   return "data: {\"id\":\"chatcmpl-1\"," + std::string(kHead) + std::string(rest) + "\n\n";
 }
 
-chat::Event started(int prompt, int cached = 0) { return chat::Started{{prompt, cached, 0}}; }
-chat::Event text(std::string t, int choice = 0) { return chat::TextDelta{choice, std::move(t), {}}; }
+chat::Event started(int prompt, int cached = 0) {
+  return chat::Started{{prompt, cached, 0}};
+}
+chat::Event text(std::string t, int choice = 0) {
+  return chat::TextDelta{choice, std::move(t), {}};
+}
 chat::Event finished(int tokens, chat::FinishReason reason = chat::FinishReason::kStop, int choice = 0) {
   return chat::Finished{choice, reason, {0, 0, tokens}};
 }
@@ -52,25 +57,31 @@ chat::Event finished(int tokens, chat::FinishReason reason = chat::FinishReason:
 TEST(OpenAiAnswer, StreamsAChat) {
   const auto out = stream(openai_chat_codec(), chat_request(R"(,"stream":true)"),
                           {started(3), text("Hel"), text("lo \"é🙂\"\n"), finished(2)});
-  EXPECT_EQ(out,
-            chunk(R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]})") +
-                chunk(R"({"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}]})") +
-                chunk(R"({"index":0,"delta":{"content":"lo \"é🙂\"\n"},"logprobs":null,"finish_reason":null}]})") +
-                chunk(R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]})") + "data: [DONE]\n\n");
+  EXPECT_EQ(
+      out,
+      chunk(
+          R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}]})") +
+          chunk(R"({"index":0,"delta":{"content":"Hel"},"logprobs":null,"finish_reason":null}]})") +
+          chunk(R"({"index":0,"delta":{"content":"lo \"é🙂\"\n"},"logprobs":null,"finish_reason":null}]})") +
+          chunk(R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"stop"}]})") + "data: [DONE]\n\n");
 }
 
 TEST(OpenAiAnswer, StreamsUsageLastAndNullBefore) {
-  const auto out = stream(openai_chat_codec(), chat_request(R"(,"stream":true,"stream_options":{"include_usage":true})"),
-                          {started(3, 2), text("a"), finished(1, chat::FinishReason::kLength)});
-  EXPECT_EQ(out,
-            chunk(R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null})") +
-                chunk(R"({"index":0,"delta":{"content":"a"},"logprobs":null,"finish_reason":null}],"usage":null})") +
-                chunk(R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null})") +
-                chunk(R"(],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4,)"
-                      R"("prompt_tokens_details":{"cached_tokens":2,"audio_tokens":0},)"
-                      R"("completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,)"
-                      R"("accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}})") +
-                "data: [DONE]\n\n");
+  const auto out =
+      stream(openai_chat_codec(), chat_request(R"(,"stream":true,"stream_options":{"include_usage":true})"),
+             {started(3, 2), text("a"), finished(1, chat::FinishReason::kLength)});
+  EXPECT_EQ(
+      out,
+      chunk(
+          R"({"index":0,"delta":{"role":"assistant","content":"","refusal":null},"logprobs":null,"finish_reason":null}],"usage":null})") +
+          chunk(
+              R"({"index":0,"delta":{"content":"a"},"logprobs":null,"finish_reason":null}],"usage":null})") +
+          chunk(R"({"index":0,"delta":{},"logprobs":null,"finish_reason":"length"}],"usage":null})") +
+          chunk(R"(],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4,)"
+                R"("prompt_tokens_details":{"cached_tokens":2,"audio_tokens":0},)"
+                R"("completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,)"
+                R"("accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}})") +
+          "data: [DONE]\n\n");
 }
 
 TEST(OpenAiAnswer, AStreamOfTwoChoicesEndsWhenBothHave) {
@@ -83,61 +94,76 @@ TEST(OpenAiAnswer, AStreamOfTwoChoicesEndsWhenBothHave) {
 }
 
 TEST(OpenAiAnswer, AFailureIsTheLastEvent) {
-  const auto out = stream(openai_chat_codec(), chat_request(R"(,"stream":true)"),
-                          {started(3), chat::Failed{Error{Code::kUnavailable, "Come back later.", "/models/x"}}});
-  EXPECT_TRUE(out.ends_with(
-      "data: {\"error\":{\"message\":\"Come back later.\",\"type\":\"server_error\",\"param\":null,\"code\":\"unavailable\"}}\n\n"));
+  const auto out =
+      stream(openai_chat_codec(), chat_request(R"(,"stream":true)"),
+             {started(3), chat::Failed{Error{Code::kUnavailable, "Come back later.", "/models/x"}}});
+  EXPECT_TRUE(
+      out.ends_with("data: {\"error\":{\"message\":\"Come back "
+                    "later.\",\"type\":\"server_error\",\"param\":null,\"code\":\"unavailable\"}}\n\n"));
   EXPECT_EQ(out.find("[DONE]"), std::string::npos);
 }
 
 TEST(OpenAiAnswer, TellsAChatWhole) {
-  EXPECT_EQ(whole(openai_chat_codec(), chat_request(), {started(3, 1), text("a"), text("b"), finished(2)}),
-            R"({"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","system_fingerprint":"fp_1",)"
-            R"("choices":[{"index":0,"message":{"role":"assistant","content":"ab","refusal":null,"annotations":[]},)"
-            R"("logprobs":null,"finish_reason":"stop"}],)"
-            R"("usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,)"
-            R"("prompt_tokens_details":{"cached_tokens":1,"audio_tokens":0},)"
-            R"("completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}})");
+  EXPECT_EQ(
+      whole(openai_chat_codec(), chat_request(), {started(3, 1), text("a"), text("b"), finished(2)}),
+      R"({"id":"chatcmpl-1","object":"chat.completion","created":1700000000,"model":"m","system_fingerprint":"fp_1",)"
+      R"("choices":[{"index":0,"message":{"role":"assistant","content":"ab","refusal":null,"annotations":[]},)"
+      R"("logprobs":null,"finish_reason":"stop"}],)"
+      R"("usage":{"prompt_tokens":3,"completion_tokens":2,"total_tokens":5,)"
+      R"("prompt_tokens_details":{"cached_tokens":1,"audio_tokens":0},)"
+      R"("completion_tokens_details":{"reasoning_tokens":0,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}}})");
 }
 
 TEST(OpenAiAnswer, APromptCountsOnceHoweverManyChoices) {
-  const auto out = whole(openai_chat_codec(), chat_request(R"(,"n":2)"),
-                         {started(10), text("a"), text("b", 1), finished(3), finished(4, chat::FinishReason::kStop, 1)});
+  const auto out =
+      whole(openai_chat_codec(), chat_request(R"(,"n":2)"),
+            {started(10), text("a"), text("b", 1), finished(3), finished(4, chat::FinishReason::kStop, 1)});
   EXPECT_NE(out.find(R"("prompt_tokens":10,"completion_tokens":7,"total_tokens":17)"), std::string::npos);
 }
 
-chat::TextDelta with_report(std::string text, std::string bytes, double logprob, std::vector<chat::TokenLogprob> top) {
+chat::TextDelta with_report(std::string text, std::string bytes, double logprob,
+                            std::vector<chat::TokenLogprob> top) {
   return {0, std::move(text), {{{1, std::move(bytes), logprob}, std::move(top)}}};
 }
 
 TEST(OpenAiAnswer, ReportsLogprobsOfAChat) {
   const std::vector<chat::Event> events{
       started(1), with_report("", "\xf0\x9f", -0.5, {}),
-      with_report("🙂a", "\x99\x82" "a", -0.25, {{1, "a", -0.25}, {2, "b", -std::numeric_limits<double>::infinity()}}),
+      with_report("🙂a",
+                  "\x99\x82"
+                  "a",
+                  -0.25, {{1, "a", -0.25}, {2, "b", -std::numeric_limits<double>::infinity()}}),
       finished(2)};
   const auto out = whole(openai_chat_codec(), chat_request(R"(,"logprobs":true,"top_logprobs":2)"), events);
   EXPECT_NE(
-      out.find(R"("logprobs":{"content":[{"token":"\\xf0\\x9f","logprob":-0.5,"bytes":[240,159],"top_logprobs":[]},)"
-               R"({"token":"\\x99\\x82\\x61","logprob":-0.25,"bytes":[153,130,97],"top_logprobs":[)"
-               R"({"token":"a","logprob":-0.25,"bytes":[97]},{"token":"b","logprob":-9999.0,"bytes":[98]}]}],"refusal":null})"),
+      out.find(
+          R"("logprobs":{"content":[{"token":"\\xf0\\x9f","logprob":-0.5,"bytes":[240,159],"top_logprobs":[]},)"
+          R"({"token":"\\x99\\x82\\x61","logprob":-0.25,"bytes":[153,130,97],"top_logprobs":[)"
+          R"({"token":"a","logprob":-0.25,"bytes":[97]},{"token":"b","logprob":-9999.0,"bytes":[98]}]}],"refusal":null})"),
       std::string::npos)
       << out;
-  const auto streamed = stream(openai_chat_codec(), chat_request(R"(,"stream":true,"logprobs":true)"), events);
-  EXPECT_NE(streamed.find(R"("delta":{"content":""},"logprobs":{"content":[{"token":"\\xf0\\x9f")"), std::string::npos)
+  const auto streamed =
+      stream(openai_chat_codec(), chat_request(R"(,"stream":true,"logprobs":true)"), events);
+  EXPECT_NE(streamed.find(R"("delta":{"content":""},"logprobs":{"content":[{"token":"\\xf0\\x9f")"),
+            std::string::npos)
       << "a token that completes no character is still reported";
 }
 
 TEST(OpenAiAnswer, TellsACompletionWhole) {
-  const auto request = request_of(openai_completions_codec(), R"({"model":"m","prompt":["é","y"],"logprobs":1})");
-  const auto out = whole(openai_completions_codec(), request,
-                         {started(2), with_report("é", "é", std::nan(""), {}), with_report("b", "b", -1, {{7, "c", -0.5}}),
-                          text("z", 1), finished(2), finished(1, chat::FinishReason::kLength, 1)});
+  const auto request =
+      request_of(openai_completions_codec(), R"({"model":"m","prompt":["é","y"],"logprobs":1})");
+  const auto out =
+      whole(openai_completions_codec(), request,
+            {started(2), with_report("é", "é", std::nan(""), {}), with_report("b", "b", -1, {{7, "c", -0.5}}),
+             text("z", 1), finished(2), finished(1, chat::FinishReason::kLength, 1)});
   EXPECT_NE(out.find(R"("object":"text_completion")"), std::string::npos);
-  EXPECT_NE(out.find(R"("choices":[{"index":0,"text":"éb","logprobs":{"tokens":["é","b"],"token_logprobs":[null,-1.0],)"
-                     R"("top_logprobs":[null,{"c":-0.5,"b":-1.0}],"text_offset":[0,1]},"finish_reason":"stop"},)"
-                     R"({"index":1,"text":"z","logprobs":{"tokens":[],"token_logprobs":[],"top_logprobs":[],"text_offset":[]},)"
-                     R"("finish_reason":"length"}])"),
-            std::string::npos)
+  EXPECT_NE(
+      out.find(
+          R"("choices":[{"index":0,"text":"éb","logprobs":{"tokens":["é","b"],"token_logprobs":[null,-1.0],)"
+          R"("top_logprobs":[null,{"c":-0.5,"b":-1.0}],"text_offset":[0,1]},"finish_reason":"stop"},)"
+          R"({"index":1,"text":"z","logprobs":{"tokens":[],"token_logprobs":[],"top_logprobs":[],"text_offset":[]},)"
+          R"("finish_reason":"length"}])"),
+      std::string::npos)
       << out;
 }
 
@@ -145,13 +171,15 @@ TEST(OpenAiAnswer, StreamsACompletion) {
   const auto request = request_of(openai_completions_codec(), R"({"model":"m","prompt":"x","stream":true})");
   const std::string head =
       R"(data: {"id":"chatcmpl-1","object":"text_completion","created":1700000000,"model":"m","system_fingerprint":"fp_1","choices":[)";
-  EXPECT_EQ(stream(openai_completions_codec(), request, {started(1), text("a"), finished(1)}),
-            head + "{\"index\":0,\"text\":\"a\",\"logprobs\":null,\"finish_reason\":null}]}\n\n" + head +
-                "{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
+  EXPECT_EQ(
+      stream(openai_completions_codec(), request, {started(1), text("a"), finished(1)}),
+      head + "{\"index\":0,\"text\":\"a\",\"logprobs\":null,\"finish_reason\":null}]}\n\n" + head +
+          "{\"index\":0,\"text\":\"\",\"logprobs\":null,\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n");
 }
 
 TEST(OpenAiAnswer, TextOffsetsOfAStreamGoOn) {
-  const auto request = request_of(openai_completions_codec(), R"({"model":"m","prompt":"x","stream":true,"logprobs":0})");
+  const auto request =
+      request_of(openai_completions_codec(), R"({"model":"m","prompt":"x","stream":true,"logprobs":0})");
   const auto out = stream(openai_completions_codec(), request,
                           {started(1), with_report("", "\xc3", -1, {}), with_report("é", "\xa9", -1, {}),
                            with_report("ab", "ab", -1, {}), with_report("c", "c", -1, {}), finished(4)});
@@ -179,8 +207,9 @@ TEST(OpenAiError, HasOpenAisShapeAndHidesWhatWentWrongInside) {
 
 TEST(OpenAiModels, AreListedWithWhatWeAdd) {
   const OpenAiModel model{"local/a", 5, "cresset", Json::object({{"max_model_len", 2048}})};
-  EXPECT_EQ(encode_openai_model_list(std::span(&model, 1)),
-            R"({"object":"list","data":[{"id":"local/a","object":"model","created":5,"owned_by":"cresset","max_model_len":2048}]})");
+  EXPECT_EQ(
+      encode_openai_model_list(std::span(&model, 1)),
+      R"({"object":"list","data":[{"id":"local/a","object":"model","created":5,"owned_by":"cresset","max_model_len":2048}]})");
   EXPECT_EQ(encode_openai_model_list({}), R"({"object":"list","data":[]})");
 }
 

@@ -19,7 +19,9 @@ class OpenAiCodec final : public Codec {
   Decoded<chat::Request> decode_request(std::string_view body) const override {
     return decode_openai_request(endpoint_, body);
   }
-  std::string encode_request(const chat::Request& request) const override { return encode_openai_request(request); }
+  std::string encode_request(const chat::Request& request) const override {
+    return encode_openai_request(request);
+  }
 
   std::string encode_answer(const chat::Request& request, const Answer& answer,
                             const AnswerIdentity& identity) const override {
@@ -40,11 +42,15 @@ class OpenAiCodec final : public Codec {
   OpenAiEndpoint endpoint_;
 };
 
-Json string_or_null(const std::string& text) { return text.empty() ? Json() : Json(text); }
+Json string_or_null(const std::string& text) {
+  return text.empty() ? Json() : Json(text);
+}
 
 Json model_value(const OpenAiModel& model) {
-  Json out = Json::object(
-      {{"id", model.id}, {"object", "model"}, {"created", model.created_unix_s}, {"owned_by", model.owned_by}});
+  Json out = Json::object({{"id", model.id},
+                           {"object", "model"},
+                           {"created", model.created_unix_s},
+                           {"owned_by", model.owned_by}});
   if (model.extra.is_object()) {
     for (const JsonMember& m : model.extra.as_object()) out.set(m.first, m.second);
   }
@@ -72,7 +78,9 @@ std::string encode_openai_error(const Fault& fault) {
       .write();
 }
 
-std::string encode_openai_model(const OpenAiModel& model) { return model_value(model).write(); }
+std::string encode_openai_model(const OpenAiModel& model) {
+  return model_value(model).write();
+}
 
 std::string encode_openai_model_list(std::span<const OpenAiModel> models) {
   JsonArray data;

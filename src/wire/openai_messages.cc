@@ -7,9 +7,13 @@ namespace cresset::wire {
 
 namespace {
 
-Checked refuse(Fault fault) { return tl::unexpected<Fault>(std::move(fault)); }
+Checked refuse(Fault fault) {
+  return tl::unexpected<Fault>(std::move(fault));
+}
 
-bool is_empty(const Json& value) { return value.is_null() || (value.is_array() && value.as_array().empty()); }
+bool is_empty(const Json& value) {
+  return value.is_null() || (value.is_array() && value.as_array().empty());
+}
 
 struct RoleName {
   std::string_view name;
@@ -32,7 +36,8 @@ Checked take_role(const Field& field, chat::Role& out) {
   if (name == "tool" || name == "function") {
     return refuse(unsupported_value(field.path, "does not support '" + name + "': this model has no tools."));
   }
-  return refuse(invalid_value(field.path, "supported values are 'system', 'developer', 'user' and 'assistant'."));
+  return refuse(
+      invalid_value(field.path, "supported values are 'system', 'developer', 'user' and 'assistant'."));
 }
 
 Checked take_part(const Field& field, chat::Message& message) {
@@ -41,8 +46,9 @@ Checked take_part(const Field& field, chat::Message& message) {
   if (type == nullptr) return refuse(missing_parameter(field.path + ".type"));
   if (!type->is_string()) return refuse(wrong_type({*type, field.path + ".type"}, "a string"));
   if (type->as_string() != "text") {
-    return refuse(unsupported_value(field.path, "is of type " + type->write().substr(0, 64) +
-                                                    ", which this model cannot read. Only parts of type 'text' are."));
+    return refuse(
+        unsupported_value(field.path, "is of type " + type->write().substr(0, 64) +
+                                          ", which this model cannot read. Only parts of type 'text' are."));
   }
   const Json* text = nullptr;
   for (const JsonMember& m : field.value.as_object()) {
@@ -70,8 +76,8 @@ Checked take_content(const Field& field, chat::Message& message) {
   return {};
 }
 
-// What an assistant's message may say beside its content. A client sends back the message it was given, so the
-// members that were null or empty there pass.
+// What an assistant's message may say beside its content. A client sends back the message it was given, so
+// the members that were null or empty there pass.
 Checked check_assistant_member(const Field& field, std::string_view name) {
   if (is_empty(field.value)) return {};
   if (name == "tool_calls" || name == "function_call") {

@@ -1,7 +1,6 @@
 #include "wire/openai_request.h"
 
 #include <charconv>
-#include <iterator>
 #include <limits>
 #include <utility>
 
@@ -16,7 +15,9 @@ constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr int kCompletionTokensDefault = 16;  // OpenAI's for the legacy endpoint
 constexpr std::string_view kNotBuilt = "is not supported by this model.";
 
-Checked refuse(Fault fault) { return tl::unexpected<Fault>(std::move(fault)); }
+Checked refuse(Fault fault) {
+  return tl::unexpected<Fault>(std::move(fault));
+}
 
 // A request half read: what can only be judged when everything has been seen.
 struct Draft {
@@ -40,7 +41,9 @@ constexpr unsigned kCompletions = static_cast<unsigned>(OpenAiEndpoint::kComplet
 constexpr unsigned kBoth = kChat | kCompletions;
 
 // Values of these pass when they ask for nothing; anything else is refused by name.
-Checked refuse_parameter(const Field& f, Draft&) { return refuse(unsupported_parameter(f.path, kNotBuilt)); }
+Checked refuse_parameter(const Field& f, Draft&) {
+  return refuse(unsupported_parameter(f.path, kNotBuilt));
+}
 
 Checked pass_empty_array(const Field& f, Draft& draft) {
   if (f.value.is_array() && f.value.as_array().empty()) return {};
@@ -59,7 +62,8 @@ Checked pass_empty_string(const Field& f, Draft& draft) {
 
 Checked pass_no_tool_choice(const Field& f, Draft&) {
   if (f.value.is_string()) return check_one_of(f, {"none", "auto"});
-  if (f.value.is_object()) return refuse(unsupported_value(f.path, "names a tool, and this model has no tools."));
+  if (f.value.is_object())
+    return refuse(unsupported_value(f.path, "names a tool, and this model has no tools."));
   return refuse(wrong_type(f, "a string or an object"));
 }
 
@@ -69,7 +73,8 @@ Checked pass_text_format(const Field& f, Draft&) {
   if (type == nullptr) return refuse(missing_parameter(f.path + ".type"));
   if (!type->is_string()) return refuse(wrong_type({*type, f.path + ".type"}, "a string"));
   if (type->as_string() != "text") {
-    return refuse(unsupported_value(f.path, "of type " + type->write().substr(0, 64) + " " + std::string(kNotBuilt)));
+    return refuse(
+        unsupported_value(f.path, "of type " + type->write().substr(0, 64) + " " + std::string(kNotBuilt)));
   }
   for (const JsonMember& m : f.value.as_object()) {
     if (m.first != "type") return refuse(unknown_parameter(f.member(m).path));
@@ -90,7 +95,8 @@ Checked pass_boolean(const Field& f, Draft&) {
   bool value = false;
   if (Checked ok = take_boolean(f, value); !ok) return ok;
   if (value == kValue) return {};
-  return refuse(unsupported_value(f.path, std::string("does not support ") + (value ? "true" : "false") + " here."));
+  return refuse(
+      unsupported_value(f.path, std::string("does not support ") + (value ? "true" : "false") + " here."));
 }
 
 Checked check_metadata(const Field& f, Draft&) {
@@ -124,7 +130,8 @@ Checked take_logit_bias(const Field& f, Draft& draft) {
     std::optional<double> bias;
     if (Checked ok = take_number(f.member(m), {-100, 100}, bias); !ok) return ok;
     for (const auto& [other, value] : draft.request.sampling.logit_bias) {
-      if (other == token) return refuse(invalid_value(f.path, "token " + std::to_string(token) + " appears twice."));
+      if (other == token)
+        return refuse(invalid_value(f.path, "token " + std::to_string(token) + " appears twice."));
     }
     draft.request.sampling.logit_bias.emplace_back(token, *bias);
   }
@@ -134,7 +141,8 @@ Checked take_logit_bias(const Field& f, Draft& draft) {
 Checked take_stop_text(const Field& f, Draft& draft) {
   std::string text;
   if (Checked ok = take_string(f, kStopBytesMax, text); !ok) return ok;
-  if (text.empty()) return refuse(invalid_value(f.path, "an empty string would stop at once.", "empty_string"));
+  if (text.empty())
+    return refuse(invalid_value(f.path, "an empty string would stop at once.", "empty_string"));
   draft.request.stop.push_back(std::move(text));
   return {};
 }
@@ -192,7 +200,8 @@ Checked take_prompt(const Field& f, Draft& draft) {
     return {};
   }
   if (!f.value.is_array()) {
-    return refuse(wrong_type(f, "a string, an array of strings, an array of tokens or an array of token arrays"));
+    return refuse(
+        wrong_type(f, "a string, an array of strings, an array of tokens or an array of token arrays"));
   }
   if (Checked ok = check_array(f, 1, kPromptTokensMax); !ok) return ok;
   const JsonArray& items = f.value.as_array();
@@ -232,13 +241,19 @@ Checked take_template_kwargs(const Field& f, Draft& draft) {
 constexpr Parameter kParameters[] = {
     {"messages", kChat, [](const Field& f, Draft& d) { return take_messages(f, d.request.messages); }},
     {"prompt", kCompletions, take_prompt},
-    {"model", kBoth, [](const Field& f, Draft& d) { return take_string(f, kModelBytesMax, d.request.model); }},
-    {"temperature", kBoth, [](const Field& f, Draft& d) { return take_number(f, {0, 2}, d.request.sampling.temperature); }},
-    {"top_p", kBoth, [](const Field& f, Draft& d) { return take_number(f, {0, 1, true}, d.request.sampling.top_p); }},
+    {"model", kBoth,
+     [](const Field& f, Draft& d) { return take_string(f, kModelBytesMax, d.request.model); }},
+    {"temperature", kBoth,
+     [](const Field& f, Draft& d) { return take_number(f, {0, 2}, d.request.sampling.temperature); }},
+    {"top_p", kBoth,
+     [](const Field& f, Draft& d) { return take_number(f, {0, 1, true}, d.request.sampling.top_p); }},
     {"top_k", kBoth, take_top_k},
-    {"min_p", kBoth, [](const Field& f, Draft& d) { return take_number(f, {0, 1}, d.request.sampling.min_p); }},
+    {"min_p", kBoth,
+     [](const Field& f, Draft& d) { return take_number(f, {0, 1}, d.request.sampling.min_p); }},
     {"repetition_penalty", kBoth,
-     [](const Field& f, Draft& d) { return take_number(f, {0, 100, true}, d.request.sampling.repetition_penalty); }},
+     [](const Field& f, Draft& d) {
+       return take_number(f, {0, 100, true}, d.request.sampling.repetition_penalty);
+     }},
     {"presence_penalty", kBoth,
      [](const Field& f, Draft& d) { return take_number(f, {-2, 2}, d.request.sampling.presence_penalty); }},
     {"frequency_penalty", kBoth,
@@ -252,10 +267,12 @@ constexpr Parameter kParameters[] = {
     {"max_tokens", kBoth, [](const Field& f, Draft& d) { return take_integer(f, 1, kIntMax, d.max_tokens); }},
     {"max_completion_tokens", kChat,
      [](const Field& f, Draft& d) { return take_integer(f, 1, kIntMax, d.max_completion_tokens); }},
-    {"min_tokens", kBoth, [](const Field& f, Draft& d) { return take_integer(f, 0, kIntMax, d.request.tokens_min); }},
+    {"min_tokens", kBoth,
+     [](const Field& f, Draft& d) { return take_integer(f, 0, kIntMax, d.request.tokens_min); }},
     {"ignore_eos", kBoth, [](const Field& f, Draft& d) { return take_boolean(f, d.request.ignore_eos); }},
     {"stop", kBoth, take_stop},
-    {"n", kBoth, [](const Field& f, Draft& d) { return take_integer(f, 1, kSequencesMax, d.request.choices); }},
+    {"n", kBoth,
+     [](const Field& f, Draft& d) { return take_integer(f, 1, kSequencesMax, d.request.choices); }},
     {"best_of", kCompletions, [](const Field& f, Draft& d) { return take_integer(f, 1, 20, d.best_of); }},
     {"logprobs", kChat, [](const Field& f, Draft& d) { return take_boolean(f, d.request.logprobs); }},
     {"logprobs", kCompletions, take_completion_logprobs},
@@ -280,7 +297,8 @@ constexpr Parameter kParameters[] = {
     {"service_tier", kChat, [](const Field& f, Draft&) { return check_one_of(f, {"auto", "default"}); }},
     {"reasoning_effort", kChat, [](const Field& f, Draft&) { return check_one_of(f, {"none", "medium"}); }},
     {"verbosity", kChat, [](const Field& f, Draft&) { return check_one_of(f, {"medium"}); }},
-    {"prompt_cache_retention", kChat, [](const Field& f, Draft&) { return check_one_of(f, {"in_memory", "in-memory"}); }},
+    {"prompt_cache_retention", kChat,
+     [](const Field& f, Draft&) { return check_one_of(f, {"in_memory", "in-memory"}); }},
     {"prompt_cache_options", kChat, pass_empty_object},
     {"tools", kChat, pass_empty_array},
     {"tool_choice", kChat, pass_no_tool_choice},
@@ -303,8 +321,9 @@ const Parameter* find_parameter(std::string_view name, unsigned endpoint) {
 Checked settle_lengths(Draft& draft, bool is_chat) {
   chat::Request& request = draft.request;
   if (draft.max_tokens && draft.max_completion_tokens && *draft.max_tokens != *draft.max_completion_tokens) {
-    return refuse(invalid_value("max_tokens", "'max_tokens' and 'max_completion_tokens' were both given and differ. "
-                                              "Give only 'max_completion_tokens'."));
+    return refuse(invalid_value("max_tokens",
+                                "'max_tokens' and 'max_completion_tokens' were both given and differ. "
+                                "Give only 'max_completion_tokens'."));
   }
   request.tokens_max = draft.max_completion_tokens ? draft.max_completion_tokens : draft.max_tokens;
   if (!request.tokens_max && !is_chat) request.tokens_max = kCompletionTokensDefault;
@@ -318,7 +337,8 @@ Checked settle_lengths(Draft& draft, bool is_chat) {
 // The rules between parameters.
 Checked settle(Draft& draft, bool is_chat) {
   chat::Request& request = draft.request;
-  if (request.model.empty()) return refuse(invalid_value("model", "an empty string names no model.", "empty_string"));
+  if (request.model.empty())
+    return refuse(invalid_value("model", "an empty string names no model.", "empty_string"));
   if (Checked ok = settle_lengths(draft, is_chat); !ok) return ok;
   if (draft.top_logprobs) {
     if (!request.logprobs && *draft.top_logprobs != 0) {
@@ -334,44 +354,13 @@ Checked settle(Draft& draft, bool is_chat) {
                                                    ": it must equal 'n', every answer is returned."));
   }
   if (count_choices(request) > kSequencesMax) {
-    return refuse(invalid_value("n", "prompts times 'n' is " + std::to_string(count_choices(request)) +
-                                         "; at most " + std::to_string(kSequencesMax) + " are answered at once.",
+    return refuse(invalid_value("n",
+                                "prompts times 'n' is " + std::to_string(count_choices(request)) +
+                                    "; at most " + std::to_string(kSequencesMax) + " are answered at once.",
                                 "integer_above_max_value"));
   }
   if (request.user.empty()) request.user = draft.safety_identifier;
   return {};
-}
-
-void encode_sampling(const chat::Sampling& sampling, Json& out) {
-  const auto set = [&out](std::string_view name, const auto& value) {
-    if (value) out.set(name, *value);
-  };
-  set("temperature", sampling.temperature);
-  set("top_p", sampling.top_p);
-  set("top_k", sampling.top_k);
-  set("min_p", sampling.min_p);
-  set("repetition_penalty", sampling.repetition_penalty);
-  set("presence_penalty", sampling.presence_penalty);
-  set("frequency_penalty", sampling.frequency_penalty);
-  set("seed", sampling.seed);
-  if (sampling.logit_bias.empty()) return;
-  Json bias = Json::object();
-  for (const auto& [token, value] : sampling.logit_bias) bias.set(std::to_string(token), value);
-  out.set("logit_bias", std::move(bias));
-}
-
-Json encode_prompts(const std::vector<chat::Prompt>& prompts) {
-  JsonArray out;
-  for (const chat::Prompt& prompt : prompts) {
-    if (const auto* text = std::get_if<std::string>(&prompt)) {
-      out.push_back(*text);
-    } else {
-      const auto& tokens = std::get<chat::Tokens>(prompt);
-      out.push_back(JsonArray(tokens.begin(), tokens.end()));
-    }
-  }
-  if (out.size() == 1) return std::move(out[0]);
-  return out;
 }
 
 }  // namespace
@@ -388,47 +377,23 @@ Decoded<chat::Request> decode_openai_request(OpenAiEndpoint endpoint, std::strin
   const Field root{*parsed, ""};
   if (!parsed->is_object()) return tl::unexpected<Fault>(wrong_type({*parsed, "body"}, "an object"));
   const bool is_chat = endpoint == OpenAiEndpoint::kChat;
-  for (std::string_view required : {std::string_view("model"), std::string_view(is_chat ? "messages" : "prompt")}) {
+  for (std::string_view required :
+       {std::string_view("model"), std::string_view(is_chat ? "messages" : "prompt")}) {
     const Json* value = parsed->find(required);
-    if (value == nullptr || value->is_null()) return tl::unexpected<Fault>(missing_parameter(std::string(required)));
+    if (value == nullptr || value->is_null())
+      return tl::unexpected<Fault>(missing_parameter(std::string(required)));
   }
   Draft draft;
   for (const JsonMember& m : parsed->as_object()) {
     const Parameter* parameter = find_parameter(m.first, static_cast<unsigned>(endpoint));
-    if (parameter == nullptr) return tl::unexpected<Fault>(unknown_parameter(m.first.substr(0, kShortBytesMax)));
+    if (parameter == nullptr)
+      return tl::unexpected<Fault>(unknown_parameter(m.first.substr(0, kShortBytesMax)));
     if (m.second.is_null()) continue;
-    if (Checked ok = parameter->take(root.member(m), draft); !ok) return tl::unexpected<Fault>(std::move(ok.error()));
+    if (Checked ok = parameter->take(root.member(m), draft); !ok)
+      return tl::unexpected<Fault>(std::move(ok.error()));
   }
   if (Checked ok = settle(draft, is_chat); !ok) return tl::unexpected<Fault>(std::move(ok.error()));
   return std::move(draft.request);
-}
-
-std::string encode_openai_request(const chat::Request& request) {
-  Json out = Json::object({{"model", request.model}});
-  const bool is_chat = request.is_chat();
-  if (is_chat) {
-    out.set("messages", encode_messages(request.messages));
-  } else {
-    out.set("prompt", encode_prompts(request.prompts));
-  }
-  encode_sampling(request.sampling, out);
-  if (request.tokens_max) out.set(is_chat ? "max_completion_tokens" : "max_tokens", *request.tokens_max);
-  if (request.tokens_min != 0) out.set("min_tokens", request.tokens_min);
-  if (request.ignore_eos) out.set("ignore_eos", true);
-  if (!request.stop.empty()) out.set("stop", JsonArray(request.stop.begin(), request.stop.end()));
-  if (request.choices != 1) out.set("n", request.choices);
-  if (request.logprobs && is_chat) {
-    out.set("logprobs", true);
-    if (request.top_logprobs != 0) out.set("top_logprobs", request.top_logprobs);
-  } else if (request.logprobs) {
-    out.set("logprobs", request.top_logprobs);
-  }
-  if (request.echo) out.set("echo", true);
-  if (request.stream) out.set("stream", true);
-  if (request.include_usage) out.set("stream_options", Json::object({{"include_usage", true}}));
-  if (!request.user.empty()) out.set("user", request.user);
-  if (!request.template_kwargs.is_null()) out.set("chat_template_kwargs", request.template_kwargs);
-  return out.write();
 }
 
 }  // namespace cresset::wire

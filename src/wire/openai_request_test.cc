@@ -1,5 +1,5 @@
-// Every parameter of OpenAI's two endpoints: what is honoured, what passes because it asks for nothing, and by which
-// name and word the rest is refused.
+// Every parameter of OpenAI's two endpoints: what is honoured, what passes because it asks for nothing, and
+// by which name and word the rest is refused.
 #include <gtest/gtest.h>
 
 #include <filesystem>
@@ -13,14 +13,19 @@ namespace cresset::wire {
 namespace {
 
 std::string chat_body(const std::string& members) {
-  return R"({"model":"m","messages":[{"role":"user","content":"hi"}])" + (members.empty() ? "" : "," + members) + "}";
+  return R"({"model":"m","messages":[{"role":"user","content":"hi"}])" +
+         (members.empty() ? "" : "," + members) + "}";
 }
 std::string completion_body(const std::string& members) {
   return R"({"model":"m","prompt":"hi")" + (members.empty() ? "" : "," + members) + "}";
 }
-std::string message_body(const std::string& message) { return R"({"model":"m","messages":[)" + message + "]}"; }
+std::string message_body(const std::string& message) {
+  return R"({"model":"m","messages":[)" + message + "]}";
+}
 
-Decoded<chat::Request> decode_chat(const std::string& body) { return openai_chat_codec().decode_request(body); }
+Decoded<chat::Request> decode_chat(const std::string& body) {
+  return openai_chat_codec().decode_request(body);
+}
 Decoded<chat::Request> decode_completion(const std::string& body) {
   return openai_completions_codec().decode_request(body);
 }
@@ -50,22 +55,74 @@ void expect_refused(const Decoded<chat::Request>& request, const Refusal& refusa
 
 TEST(OpenAiRequest, KnowsEveryParameterOfTheSchema) {
   // The members of CompletionCreateParams in OpenAI's Python client 3.57.0.
-  for (const char* name :
-       {"audio", "frequency_penalty", "function_call", "functions", "logit_bias", "logprobs", "max_completion_tokens",
-        "max_tokens", "metadata", "modalities", "moderation", "n", "parallel_tool_calls", "prediction",
-        "presence_penalty", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention", "reasoning_effort",
-        "response_format", "safety_identifier", "seed", "service_tier", "stop", "store", "stream", "stream_options",
-        "temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options",
-        "top_k", "min_p", "repetition_penalty", "ignore_eos", "min_tokens", "chat_template_kwargs"}) {
+  for (const char* name : {"audio",
+                           "frequency_penalty",
+                           "function_call",
+                           "functions",
+                           "logit_bias",
+                           "logprobs",
+                           "max_completion_tokens",
+                           "max_tokens",
+                           "metadata",
+                           "modalities",
+                           "moderation",
+                           "n",
+                           "parallel_tool_calls",
+                           "prediction",
+                           "presence_penalty",
+                           "prompt_cache_key",
+                           "prompt_cache_options",
+                           "prompt_cache_retention",
+                           "reasoning_effort",
+                           "response_format",
+                           "safety_identifier",
+                           "seed",
+                           "service_tier",
+                           "stop",
+                           "store",
+                           "stream",
+                           "stream_options",
+                           "temperature",
+                           "tool_choice",
+                           "tools",
+                           "top_logprobs",
+                           "top_p",
+                           "user",
+                           "verbosity",
+                           "web_search_options",
+                           "top_k",
+                           "min_p",
+                           "repetition_penalty",
+                           "ignore_eos",
+                           "min_tokens",
+                           "chat_template_kwargs"}) {
     EXPECT_TRUE(decode_chat(chat_body("\"" + std::string(name) + "\":null"))) << name;
     auto odd = decode_chat(chat_body("\"" + std::string(name) + "\":[[]]"));
     ASSERT_FALSE(odd) << name << " takes a list in a list";
     EXPECT_TRUE(odd.error().param.starts_with(name)) << name;
     EXPECT_NE(odd.error().reason, "unknown_parameter") << name;
   }
-  for (const char* name : {"best_of", "echo", "frequency_penalty", "logit_bias", "logprobs", "max_tokens", "n",
-                           "presence_penalty", "seed", "stop", "stream", "stream_options", "suffix", "temperature",
-                           "top_p", "user", "top_k", "min_p", "repetition_penalty", "ignore_eos", "min_tokens"}) {
+  for (const char* name : {"best_of",
+                           "echo",
+                           "frequency_penalty",
+                           "logit_bias",
+                           "logprobs",
+                           "max_tokens",
+                           "n",
+                           "presence_penalty",
+                           "seed",
+                           "stop",
+                           "stream",
+                           "stream_options",
+                           "suffix",
+                           "temperature",
+                           "top_p",
+                           "user",
+                           "top_k",
+                           "min_p",
+                           "repetition_penalty",
+                           "ignore_eos",
+                           "min_tokens"}) {
     EXPECT_TRUE(decode_completion(completion_body("\"" + std::string(name) + "\":null"))) << name;
     auto odd = decode_completion(completion_body("\"" + std::string(name) + "\":[[]]"));
     ASSERT_FALSE(odd) << name << " takes a list in a list";
@@ -121,13 +178,27 @@ TEST(OpenAiRequest, HonoursStreamsLogprobsAndTemplateArguments) {
 }
 
 TEST(OpenAiRequest, PassesWhatAsksForNothing) {
-  for (const char* members :
-       {R"("tools":[])", R"("functions":[])", R"("tool_choice":"none")", R"("tool_choice":"auto")",
-        R"("function_call":"none")", R"("parallel_tool_calls":true)", R"("response_format":{"type":"text"})",
-        R"("store":false)", R"("service_tier":"auto")", R"("service_tier":"default")", R"("modalities":["text"])",
-        R"("reasoning_effort":"none")", R"("reasoning_effort":"medium")", R"("verbosity":"medium")", R"("n":1)",
-        R"("metadata":{"team":"a"})", R"("prompt_cache_key":"k")", R"("prompt_cache_options":{})",
-        R"("prompt_cache_retention":"in_memory")", R"("logprobs":false,"top_logprobs":0)", R"("stream":false)"}) {
+  for (const char* members : {R"("tools":[])",
+                              R"("functions":[])",
+                              R"("tool_choice":"none")",
+                              R"("tool_choice":"auto")",
+                              R"("function_call":"none")",
+                              R"("parallel_tool_calls":true)",
+                              R"("response_format":{"type":"text"})",
+                              R"("store":false)",
+                              R"("service_tier":"auto")",
+                              R"("service_tier":"default")",
+                              R"("modalities":["text"])",
+                              R"("reasoning_effort":"none")",
+                              R"("reasoning_effort":"medium")",
+                              R"("verbosity":"medium")",
+                              R"("n":1)",
+                              R"("metadata":{"team":"a"})",
+                              R"("prompt_cache_key":"k")",
+                              R"("prompt_cache_options":{})",
+                              R"("prompt_cache_retention":"in_memory")",
+                              R"("logprobs":false,"top_logprobs":0)",
+                              R"("stream":false)"}) {
     EXPECT_TRUE(decode_chat(chat_body(members))) << members;
   }
   for (const char* members : {R"("suffix":"")", R"("best_of":1)", R"("echo":false)"}) {
@@ -144,7 +215,8 @@ TEST(OpenAiRequest, RefusesByNameWhatTheEngineCannotDo) {
       {R"("function_call":{"name":"f"})", "function_call", "unsupported_value"},
       {R"("parallel_tool_calls":false)", "parallel_tool_calls", "unsupported_value"},
       {R"("response_format":{"type":"json_object"})", "response_format", "unsupported_value"},
-      {R"("response_format":{"type":"json_schema","json_schema":{}})", "response_format", "unsupported_value"},
+      {R"("response_format":{"type":"json_schema","json_schema":{}})", "response_format",
+       "unsupported_value"},
       {R"("response_format":{"type":"text","x":1})", "response_format.x", "unknown_parameter"},
       {R"("store":true)", "store", "unsupported_value"},
       {R"("service_tier":"flex")", "service_tier", "unsupported_value"},
@@ -159,8 +231,8 @@ TEST(OpenAiRequest, RefusesByNameWhatTheEngineCannotDo) {
       {R"("prompt_cache_options":{"mode":"explicit"})", "prompt_cache_options", "unsupported_parameter"},
       {R"("stream":true,"stream_options":{"include_obfuscation":true})", "stream_options.include_obfuscation",
        "unsupported_value"},
-      {R"("stream":true,"stream_options":{"continuous_usage_stats":true})", "stream_options.continuous_usage_stats",
-       "unknown_parameter"},
+      {R"("stream":true,"stream_options":{"continuous_usage_stats":true})",
+       "stream_options.continuous_usage_stats", "unknown_parameter"},
       {R"("guided_json":{})", "guided_json", "unknown_parameter"},
       {R"("best_of":1)", "best_of", "unknown_parameter"},
       {R"("prompt":"x")", "prompt", "unknown_parameter"},
@@ -174,7 +246,8 @@ TEST(OpenAiRequest, RefusesByNameWhatTheEngineCannotDo) {
       {R"("logprobs":6)", "logprobs", "integer_above_max_value"},
       {R"("logprobs":true)", "logprobs", "invalid_type"},
   };
-  for (const Refusal& refusal : completions) expect_refused(decode_completion(completion_body(refusal.members)), refusal);
+  for (const Refusal& refusal : completions)
+    expect_refused(decode_completion(completion_body(refusal.members)), refusal);
 }
 
 TEST(OpenAiRequest, ChecksRangesAndTypes) {
@@ -225,7 +298,8 @@ TEST(OpenAiRequest, SaysWhatWasExpectedAndWhatCame) {
             "Invalid type for 'temperature': expected a number, but got a string instead.");
   EXPECT_EQ(decode_chat(chat_body(R"("temperature":3)")).error().message,
             "Invalid 'temperature': integer above maximum value. Expected a value <= 2, but got 3 instead.");
-  EXPECT_EQ(decode_chat(chat_body(R"("foo":1)")).error().message, "Unrecognized request argument supplied: foo");
+  EXPECT_EQ(decode_chat(chat_body(R"("foo":1)")).error().message,
+            "Unrecognized request argument supplied: foo");
   EXPECT_EQ(decode_chat(R"({"model":"m"})").error().message, "Missing required parameter: 'messages'.");
 }
 
@@ -250,11 +324,12 @@ TEST(OpenAiRequest, RefusesMessagesByTheirPlace) {
        "messages[0].content[1]", "unsupported_value"},
       {R"({"role":"user","content":[{"type":"input_audio","input_audio":{}}]})", "messages[0].content[0]",
        "unsupported_value"},
-      {R"({"role":"user","content":[{"type":"file","file":{}}]})", "messages[0].content[0]", "unsupported_value"},
+      {R"({"role":"user","content":[{"type":"file","file":{}}]})", "messages[0].content[0]",
+       "unsupported_value"},
       {R"({"role":"assistant","content":[{"type":"refusal","refusal":"no"}]})", "messages[0].content[0]",
        "unsupported_value"},
-      {R"({"role":"user","content":"a"},{"role":"tool","content":"x","tool_call_id":"1"})", "messages[1].role",
-       "unsupported_value"},
+      {R"({"role":"user","content":"a"},{"role":"tool","content":"x","tool_call_id":"1"})",
+       "messages[1].role", "unsupported_value"},
       {R"({"role":"function","content":"x","name":"f"})", "messages[0].role", "unsupported_value"},
       {R"({"role":"robot","content":"x"})", "messages[0].role", "invalid_value"},
       {R"({"role":"assistant","content":null,"tool_calls":[{"id":"1"}]})", "messages[0].tool_calls",
@@ -267,7 +342,8 @@ TEST(OpenAiRequest, RefusesMessagesByTheirPlace) {
       {R"({"role":"user"})", "messages[0].content", "missing_required_parameter"},
       {R"({"content":"x"})", "messages[0].role", "missing_required_parameter"},
       {R"({"role":"user","content":[]})", "messages[0].content", "empty_array"},
-      {R"({"role":"user","content":[{"type":"text"}]})", "messages[0].content[0].text", "missing_required_parameter"},
+      {R"({"role":"user","content":[{"type":"text"}]})", "messages[0].content[0].text",
+       "missing_required_parameter"},
       {R"({"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]})",
        "messages[0].content[0].cache_control", "unknown_parameter"},
       {R"({"role":"user","content":7})", "messages[0].content", "invalid_type"},
@@ -306,11 +382,12 @@ TEST(OpenAiRequest, ReadsEveryKindOfPrompt) {
 }
 
 TEST(OpenAiRequest, RefusesWhatIsNotARequest) {
-  for (const char* body : {"", "{", "[]", "7", "null", R"({"model":"m","model":"m","messages":[]})",
-                           R"({"messages":[{"role":"user","content":"x"}]})",
-                           R"({"model":null,"messages":[{"role":"user","content":"x"}]})",
-                           R"({"model":"","messages":[{"role":"user","content":"x"}]})",
-                           R"({"model":7,"messages":[{"role":"user","content":"x"}]})", "{\"model\":\"\xff\"}"}) {
+  for (const char* body :
+       {"", "{", "[]", "7", "null", R"({"model":"m","model":"m","messages":[]})",
+        R"({"messages":[{"role":"user","content":"x"}]})",
+        R"({"model":null,"messages":[{"role":"user","content":"x"}]})",
+        R"({"model":"","messages":[{"role":"user","content":"x"}]})",
+        R"({"model":7,"messages":[{"role":"user","content":"x"}]})", "{\"model\":\"\xff\"}"}) {
     auto request = decode_chat(body);
     ASSERT_FALSE(request) << body;
     EXPECT_EQ(http_status(request.error()), 400) << body;
@@ -327,7 +404,8 @@ TEST(OpenAiRequest, TheCorpusDecodesOrIsRefusedByAName) {
     auto request = decode_chat(text.str());
     if (!request) {
       EXPECT_FALSE(request.error().param.empty()) << entry.path() << ": " << request.error().message;
-      EXPECT_NE(request.error().reason, "unknown_parameter") << entry.path() << ": " << request.error().message;
+      EXPECT_NE(request.error().reason, "unknown_parameter")
+          << entry.path() << ": " << request.error().message;
     }
   }
 }

@@ -43,7 +43,8 @@ class Generator {
   double fraction() { return static_cast<double>(random_() >> 11) * 0x1p-53; }
   std::string word() { return "w" + std::to_string(below(1'000'000)); }
   std::string text() {
-    constexpr std::string_view kPieces[] = {"a", " ", "\n", "\"", "\\", "é", "日本", "🙂", "\x01", "</s>", "{}", "\u2028"};
+    constexpr std::string_view kPieces[] = {"a",    " ",  "\n",   "\"",   "\\", "é",
+                                            "日本", "🙂", "\x01", "</s>", "{}", "\u2028"};
     std::string out;
     for (int i = below(12); i > 0; --i) out += kPieces[below(static_cast<int>(std::size(kPieces)))];
     return out;
@@ -78,7 +79,8 @@ class Generator {
     if (coin()) s.presence_penalty = 4 * fraction() - 2;
     if (coin()) s.frequency_penalty = 4 * fraction() - 2;
     if (coin()) s.seed = static_cast<int64_t>(random_());
-    for (int i = below(4); i > 0; --i) s.logit_bias.emplace_back(i * 1000 + below(1000), 200 * fraction() - 100);
+    for (int i = below(4); i > 0; --i)
+      s.logit_bias.emplace_back(i * 1000 + below(1000), 200 * fraction() - 100);
   }
 
   std::mt19937_64 random_;
@@ -87,9 +89,11 @@ class Generator {
 bool same(const std::vector<chat::Message>& a, const std::vector<chat::Message>& b) {
   if (a.size() != b.size()) return false;
   for (size_t i = 0; i < a.size(); ++i) {
-    if (a[i].role != b[i].role || a[i].name != b[i].name || a[i].parts.size() != b[i].parts.size()) return false;
+    if (a[i].role != b[i].role || a[i].name != b[i].name || a[i].parts.size() != b[i].parts.size())
+      return false;
     for (size_t p = 0; p < a[i].parts.size(); ++p) {
-      if (std::get<chat::Text>(a[i].parts[p].body).text != std::get<chat::Text>(b[i].parts[p].body).text) return false;
+      if (std::get<chat::Text>(a[i].parts[p].body).text != std::get<chat::Text>(b[i].parts[p].body).text)
+        return false;
     }
   }
   return true;
@@ -102,10 +106,11 @@ bool same(const chat::Sampling& a, const chat::Sampling& b) {
 }
 
 bool same(const chat::Request& a, const chat::Request& b) {
-  return a.model == b.model && same(a.messages, b.messages) && a.prompts == b.prompts && same(a.sampling, b.sampling) &&
-         a.tokens_max == b.tokens_max && a.tokens_min == b.tokens_min && a.ignore_eos == b.ignore_eos &&
-         a.stop == b.stop && a.choices == b.choices && a.logprobs == b.logprobs && a.top_logprobs == b.top_logprobs &&
-         a.echo == b.echo && a.stream == b.stream && a.include_usage == b.include_usage && a.user == b.user &&
+  return a.model == b.model && same(a.messages, b.messages) && a.prompts == b.prompts &&
+         same(a.sampling, b.sampling) && a.tokens_max == b.tokens_max && a.tokens_min == b.tokens_min &&
+         a.ignore_eos == b.ignore_eos && a.stop == b.stop && a.choices == b.choices &&
+         a.logprobs == b.logprobs && a.top_logprobs == b.top_logprobs && a.echo == b.echo &&
+         a.stream == b.stream && a.include_usage == b.include_usage && a.user == b.user &&
          a.template_kwargs == b.template_kwargs;
 }
 

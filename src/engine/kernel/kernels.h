@@ -19,7 +19,9 @@ namespace cresset::engine {
 
 constexpr int kPanelRows = 16;
 constexpr int kBlockItems = 32;   // activations are quantised in blocks of 32
-constexpr int kPagePositions = 64;   // positions in a KV page
+// Activations of a block below this are all zero in 8 bits: 127 divided by a smaller maximum may be infinite.
+constexpr float kActivationLeast = 1e-30f;
+constexpr int kPagePositions = 64;     // positions in a KV page
 constexpr int kChunkPages = 8;       // attention is summed in chunks of 8 pages that start at absolute positions
 
 // 32 activations of one token in 8 bits: x[i] ~ scale * q[i], |q| <= 127.
@@ -63,7 +65,8 @@ struct AttentionArguments {
 struct Kernels {
   const char* name;
 
-  // x[columns] to columns/32 blocks at out[b * stride]. scale = max|x| * (1/127); q = nearest(x * (1/scale)).
+  // x[columns] to columns/32 blocks at out[b * stride]. scale = max|x| * (1/127); q = nearest(x * (127/max|x|)).
+  // All zero where max|x| is not above kActivationLeast.
   void (*quantise)(const float* x, size_t columns, ActivationBlock* out, size_t stride);
 
   // By format number (quant/format.h). int8: null for F32, F16, BF16. Per block, in order:

@@ -34,8 +34,8 @@ void quantise(const float* x, size_t columns, ActivationBlock* out, size_t strid
     ActivationBlock& block = out[b * stride];
     float largest = 0;
     for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
-    block.scale = largest * (1.0f / 127.0f);
-    const float inverse = largest > 0 ? 127.0f / largest : 0.0f;
+    block.scale = largest > kActivationLeast ? largest * (1.0f / 127.0f) : 0.0f;
+    const float inverse = largest > kActivationLeast ? 127.0f / largest : 0.0f;
     block.half_sums[0] = block.half_sums[1] = 0;
     for (size_t i = 0; i < 32; ++i) {
       block.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));

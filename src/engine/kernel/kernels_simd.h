@@ -171,8 +171,8 @@ void quantise(const float* x, size_t columns, ActivationBlock* out, size_t strid
       largest.part[k] = Unit::max(Unit::absolute(low.part[k]), Unit::absolute(high.part[k]));
     }
     const float amax = fold_max(largest);
-    block.scale = amax * (1.0f / 127.0f);
-    const float inverse = amax > 0 ? 127.0f / amax : 0.0f;
+    block.scale = amax > kActivationLeast ? amax * (1.0f / 127.0f) : 0.0f;
+    const float inverse = amax > kActivationLeast ? 127.0f / amax : 0.0f;
     block.half_sums[0] = Unit::quantise16(low.part, inverse, block.q);
     block.half_sums[1] = Unit::quantise16(high.part, inverse, block.q + 16);
     block.scaled_sum = block.scale * static_cast<float>(block.half_sums[0] + block.half_sums[1]);

@@ -36,6 +36,10 @@ Result<ModelConfig> read_common_config(const Gguf& file, std::string_view prefix
   CRESSET_TRY(heads, read_size(file, p + "attention.head_count", 1, 4096));
   CRESSET_TRY(feed_forward, read_size(file, p + "feed_forward_length", 1, 1u << 22));
   CRESSET_TRY(context, read_size(file, p + "context_length", 1, 1u << 26));
+  if (embedding % 16 != 0) {
+    return fail(Code::kUnsupported, p + "embedding_length is " + std::to_string(embedding) + " (this engine takes multiples of 16)",
+                file.where());
+  }
   c.layers = layers;
   c.embedding = embedding;
   c.heads = heads;

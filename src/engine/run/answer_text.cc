@@ -6,6 +6,10 @@
 
 namespace cresset::engine {
 
+AnswerText::AnswerText(std::vector<std::string> stops) : stops_(std::move(stops)) {
+  std::erase_if(stops_, [](const std::string& s) { return s.empty(); });
+}
+
 bool AnswerText::add(std::string_view bytes, std::optional<chat::TokenReport> report) {
   const size_t begin = shown_ + held_.size();
   if (report) reports_.push_back({begin, begin + bytes.size(), std::move(*report)});

@@ -14,7 +14,7 @@ namespace cresset::engine {
 
 class AnswerText {
  public:
-  explicit AnswerText(std::vector<std::string> stops) : stops_(std::move(stops)) {}
+  explicit AnswerText(std::vector<std::string> stops);  // empty ones stop nothing
 
   // Adds the bytes of one token. True: a stop text is complete, everything from it on is cut, add nothing more.
   bool add(std::string_view bytes, std::optional<chat::TokenReport> report);

@@ -2,6 +2,8 @@
 
 #include <sys/mman.h>
 
+#include <cstring>
+
 #include "base/check.h"
 
 namespace cresset::engine {
@@ -22,6 +24,8 @@ std::unique_ptr<KvPage> KvCache::take() {
   if (spare_.empty()) return std::make_unique<KvPage>(shape_.page_bytes());
   auto page = std::move(spare_.back());
   spare_.pop_back();
+  // Positions not written yet are read with weight zero, and zero times another sequence's infinity is not zero.
+  std::memset(page->data(), 0, shape_.page_bytes());
   return page;
 }
 

@@ -14,6 +14,8 @@ uint64_t mix(uint64_t z) {
   return z ^ z >> 31;
 }
 
+// 1 / temperature at most: beyond it only the most probable token is left anyway, and infinity times 0 is not a number.
+constexpr double kSharpest = 1e30;
 constexpr float kBanned = -std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -64,7 +66,7 @@ Token Sampler::draw(std::span<float> logits) {
   weights_.resize(n);
   const float top = kernels_.maximum(logits.data(), n);
   const double all = static_cast<double>(
-      kernels_.exp_sum(logits.data(), n, top, static_cast<float>(1.0 / temperature_), weights_.data()));
+      kernels_.exp_sum(logits.data(), n, top, static_cast<float>(std::min(1.0 / temperature_, kSharpest)), weights_.data()));
   const bool is_plain = top_k_ <= 0 && top_p_ >= 1;
   const float least = min_p_ > 0 ? static_cast<float>(min_p_) : 0.0f;  // the maximum's weight is 1
   const double point = next_uniform();
@@ -81,9 +83,11 @@ Token Sampler::draw(std::span<float> logits) {
     }
     return static_cast<Token>(last);
   }
+  // What min-p drops may be left out at once, unless top-k comes first: top-p is a part of what top-k has left.
+  const float early = top_k_ > 0 ? 0.0f : least;
   candidates_.clear();
   for (size_t i = 0; i < n; ++i) {
-    if (weights_[i] > 0 && weights_[i] >= least) candidates_.push_back({weights_[i], static_cast<Token>(i)});
+    if (weights_[i] > 0 && weights_[i] >= early) candidates_.push_back({weights_[i], static_cast<Token>(i)});
   }
   // Most probable first, ties by id; only as many are put in order as the nucleus needs.
   const auto before = [](const Candidate& a, const Candidate& b) {
@@ -98,14 +102,16 @@ Token Sampler::draw(std::span<float> logits) {
     base = 0;
     for (size_t i = 0; i < limit; ++i) base += static_cast<double>(candidates_[i].weight);
   }
+  const double nucleus = top_p_ < 1 ? top_p_ * base : std::numeric_limits<double>::infinity();
+  const auto is_kept = [&](size_t i) { return i == 0 || (sum < nucleus && candidates_[i].weight >= least); };
   for (size_t block = 64; kept < limit; block *= 4) {
     const size_t end = std::min(limit, ordered + block);
     const auto from = candidates_.begin() + static_cast<std::ptrdiff_t>(ordered);
     const auto to = candidates_.begin() + static_cast<std::ptrdiff_t>(end);
     std::partial_sort(from, to, candidates_.begin() + static_cast<std::ptrdiff_t>(limit), before);
     ordered = end;
-    while (kept < ordered && (kept == 0 || sum < top_p_ * base)) sum += static_cast<double>(candidates_[kept++].weight);
-    if (kept < ordered || sum >= top_p_ * base) break;
+    while (kept < ordered && is_kept(kept)) sum += static_cast<double>(candidates_[kept++].weight);
+    if (kept < ordered) break;
   }
   double rest = point * sum;
   for (size_t i = 0; i < kept; ++i) {

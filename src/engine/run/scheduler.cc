@@ -5,12 +5,14 @@
 #include <limits>
 
 #include "base/check.h"
+#include "base/text.h"
 
 namespace cresset::engine {
 
 struct Scheduler::Answer {
   Job job;
-  int open = 0;  // choices not finished
+  int prompt_tokens = 0;  // of all prompts
+  bool is_started = false;
 };
 
 struct Scheduler::Sequence {
@@ -34,7 +36,6 @@ struct Scheduler::Sequence {
   Sampler sampler;
   AnswerText text;
   std::vector<chat::TokenReport> prompt_reports;
-  bool is_started = false;
   bool is_done = false;
 };
 
@@ -120,7 +121,7 @@ bool Scheduler::collect() {
     auto answer = std::make_shared<Answer>();
     const int choices = prepared.job.request.choices;
     answer->job = std::move(prepared.job);
-    answer->open = static_cast<int>(prepared.prompts.size()) * choices;
+    for (const auto& prompt : prepared.prompts) answer->prompt_tokens += static_cast<int>(prompt.size());
     int choice = 0;
     for (const auto& prompt : prepared.prompts) {
       for (int c = 0; c < choices; ++c) {
@@ -211,7 +212,11 @@ void Scheduler::step() {
   const size_t stride = forward_.logits_stride();
   logits_.resize(std::max<size_t>(1, logit_rows.size()) * stride);
   std::vector<size_t> first_position;
-  for (const Run& run : runs) first_position.push_back(run.sequence->length);
+  size_t prompt_tokens = 0;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    first_position.push_back(runs[r].sequence->length);
+    if (of_run[r]->generated() == 0) prompt_tokens += runs[r].rows;
+  }
   forward_.run(pool_, runs, batch, logit_rows, logits_.data());
 
   // Sampling is independent for each sequence: spread it over the pool, then send the events in order.
@@ -235,17 +240,28 @@ void Scheduler::step() {
       }
     });
   });
-  for (size_t r = 0; r < runs.size(); ++r) {
-    for (chat::Event& event : events[r]) of_run[r]->answer->job.sink->on_event(std::move(event));
-    if (of_run[r]->is_done) release(*of_run[r]);
-  }
   size_t generated = 0;
-  for (size_t r = 0; r < runs.size(); ++r) generated += events[r].empty() ? 0u : 1u;
+  for (size_t r = 0; r < runs.size(); ++r) {
+    Sequence& s = *of_run[r];
+    if (s.generated() > 0 && s.tokens.size() > s.kv.length) ++generated;
+    send(*s.answer, events[r]);
+    if (s.is_done) release(s);
+  }
   std::erase_if(running_, [](const auto& s) { return s->is_done; });
   const std::lock_guard lock(mutex_);
   ++stats_.steps_total;
   stats_.generated_tokens_total += generated;
-  for (const Run& run : runs) stats_.prompt_tokens_total += run.rows > 1 ? run.rows : 0;
+  stats_.prompt_tokens_total += prompt_tokens;
+}
+
+// To the sink: Started once before an answer's first event, and nothing after the answer failed or its reader left.
+void Scheduler::send(Answer& answer, std::vector<chat::Event>& events) {
+  if (events.empty() || answer.job.cancel.is_cancelled()) return;
+  if (!answer.is_started) {
+    answer.is_started = true;
+    answer.job.sink->on_event(chat::Started{{answer.prompt_tokens, 0, 0}});
+  }
+  for (chat::Event& event : events) answer.job.sink->on_event(std::move(event));
 }
 
 // Log-probabilities of the prompt's tokens: row i of `logits` is the distribution after position first + i.
@@ -266,18 +282,15 @@ void Scheduler::report_prompt(Sequence& s, size_t first, std::span<float> logits
 }
 
 void Scheduler::handle_logits(Sequence& s, std::span<float> logits, std::vector<chat::Event>& events) {
-  if (!s.is_started) {
-    s.is_started = true;
-    events.push_back(chat::Started{{static_cast<int>(s.prompt_size), 0, 0}});
-    if (s.request().echo) {
-      chat::TextDelta echo{s.choice, {}, std::move(s.prompt_reports)};
-      std::string bytes;
-      for (size_t i = 0; i < s.prompt_size; ++i) bytes += tokenizer_.decode(s.tokens[i], false);
-      echo.text = std::move(bytes);
-      events.push_back(std::move(echo));
-    }
-  }
   const chat::Request& request = s.request();
+  if (request.echo && s.generated() == 0) {
+    chat::TextDelta echo{s.choice, {}, std::move(s.prompt_reports)};
+    std::string bytes;
+    for (size_t i = 0; i < s.prompt_size; ++i) bytes += tokenizer_.decode(s.tokens[i], false);
+    echo.text = to_valid_utf8(bytes);  // a prompt of token ids may hold half a character
+    events.push_back(std::move(echo));
+  }
+  if (s.tokens_max == 0) return finish(s, chat::FinishReason::kLength, events);
   std::vector<float> original;
   if (s.wants_reports()) original.assign(logits.begin(), logits.end());
   const bool ends_banned = request.ignore_eos || static_cast<int>(s.generated()) < request.tokens_min;

@@ -61,6 +61,7 @@ class Scheduler {
   void admit();
   void drop_cancelled();
   void step();
+  void send(Answer& answer, std::vector<chat::Event>& events);
   void handle_logits(Sequence& sequence, std::span<float> logits, std::vector<chat::Event>& events);
   void finish(Sequence& sequence, chat::FinishReason reason, std::vector<chat::Event>& events);
   void report_prompt(Sequence& sequence, size_t first, std::span<float> logits, size_t rows);

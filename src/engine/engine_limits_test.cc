@@ -1,0 +1,224 @@
+// What an engine does when something is too long, too many, no longer wanted, or about to end.
+#include <gtest/gtest.h>
+
+#include <future>
+#include <random>
+#include <thread>
+#include <utility>
+
+#include "engine/engine.h"
+#include "testing/tiny_engine.h"
+
+namespace cresset::engine {
+namespace {
+
+using testing::complete;
+using testing::GatheredAnswer;
+using testing::sample;
+using testing::TinyEngine;
+using Tokens = std::vector<int32_t>;
+
+Tokens some_tokens(size_t count) {
+  Tokens out(count);
+  for (size_t i = 0; i < count; ++i) out[i] = static_cast<int32_t>(3 + i * 37 % 256);
+  return out;
+}
+
+// A job that goes on to the end of the context unless someone ends it.
+chat::Request endless(size_t prompt_tokens) {
+  chat::Request request = sample(some_tokens(prompt_tokens), 1, 1);
+  request.tokens_max.reset();
+  request.ignore_eos = true;
+  return request;
+}
+
+// Bytes of one key-value page of the default tiny model: layers, KV heads, keys and values, positions, head, half.
+constexpr uint64_t kPageBytes = 2 * 2 * 2 * 64 * 16 * 2;
+
+TEST(EngineLimits, WritesAtMostTheTokensAskedFor) {
+  TinyEngine tiny;
+  for (const int most : {1, 2, 17}) {
+    chat::Request request = sample(some_tokens(5), most, 1);
+    request.ignore_eos = true;
+    const auto answer = tiny.answer(request);
+    EXPECT_EQ(answer->choice().finished->usage.completion_tokens, most);
+    EXPECT_EQ(answer->choice().finished->reason, chat::FinishReason::kLength);
+  }
+}
+
+TEST(EngineLimits, EndsWithLengthWhenTheContextIsFull) {
+  TinyEngine tiny;
+  const auto answer = tiny.answer(endless(500));
+  EXPECT_EQ(answer->choice().finished->reason, chat::FinishReason::kLength);
+  EXPECT_EQ(answer->choice().finished->usage.completion_tokens, 12);
+  const auto last = tiny.answer(endless(511));
+  EXPECT_EQ(last->choice().finished->usage.completion_tokens, 1);
+}
+
+TEST(EngineLimits, RefusesAPromptThatFillsTheContextWithBothNumbers) {
+  TinyEngine tiny;
+  for (const size_t tokens : {512u, 3000u}) {
+    const auto answer = tiny.answer(endless(tokens));
+    ASSERT_TRUE(answer->error());
+    EXPECT_EQ(answer->error()->code, Code::kLimit);
+    EXPECT_NE(answer->error()->what.find(std::to_string(tokens)), std::string::npos);
+    EXPECT_NE(answer->error()->what.find("512"), std::string::npos);
+    EXPECT_EQ(answer->started(), 0);
+  }
+  TinyEngine shorter({}, {.threads = 1, .context_max = 100});
+  EXPECT_EQ(shorter->card().context_length, 100);
+  EXPECT_TRUE(shorter.answer(endless(100))->error());
+  EXPECT_FALSE(shorter.answer(endless(99))->error());
+}
+
+TEST(EngineLimits, ACancelledAnswerFreesItsPagesAndSaysNoMore) {
+  TinyEngine tiny;
+  chat::CancelToken cancel;
+  auto sink = std::make_shared<GatheredAnswer>();
+  size_t after = 0;  // on the leader's thread alone until settled
+  sink->on_each = [&, deltas = 0](const chat::Event& event) mutable {
+    if (cancel.is_cancelled()) ++after;
+    if (std::holds_alternative<chat::TextDelta>(event) && ++deltas == 4) cancel.cancel();
+  };
+  ASSERT_TRUE(tiny->submit({endless(40), sink, cancel}));
+  sink->wait_for_events(5);
+  const EngineStats stats = tiny.settled_stats();
+  EXPECT_EQ(stats.running, 0);
+  EXPECT_EQ(stats.waiting, 0);
+  EXPECT_EQ(stats.kv_bytes_used, 0u);
+  EXPECT_EQ(after, 0u);
+}
+
+TEST(EngineLimits, AQueueThatIsFullIsUnavailable) {
+  TinyEngine tiny({}, {.threads = 1, .sequences_max = 1, .queue_max = 2});
+  chat::CancelToken cancel;
+  std::promise<void> entered, released;
+  auto first = std::make_shared<GatheredAnswer>();
+  first->on_each = [&, is_first = true](const chat::Event&) mutable {  // holds the leader up inside its first event
+    if (!std::exchange(is_first, false)) return;
+    entered.set_value();
+    released.get_future().wait();
+  };
+  ASSERT_TRUE(tiny->submit({endless(5), first, cancel}));
+  entered.get_future().wait();
+  // One may be in the preparer's hands and one in each of its queues.
+  Status status;
+  for (int i = 0; i < 4 && status; ++i) status = tiny->submit({endless(5), std::make_shared<GatheredAnswer>(), cancel});
+  ASSERT_FALSE(status);
+  EXPECT_EQ(status.error().code, Code::kUnavailable);
+  cancel.cancel();
+  released.set_value();
+  EXPECT_EQ(tiny.settled_stats().running, 0);
+  EXPECT_FALSE(tiny.answer(complete(some_tokens(5), 2))->error());
+}
+
+TEST(EngineLimits, ARequestBeyondTheKeyValueBudgetFails) {
+  TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 2 * kPageBytes});
+  const auto answer = tiny.answer(complete(some_tokens(100), 100));
+  ASSERT_TRUE(answer->error());
+  EXPECT_EQ(answer->error()->code, Code::kLimit);
+  EXPECT_FALSE(tiny.answer(complete(some_tokens(100), 20))->error());
+}
+
+// The second prompt of a job is too large while the first is already being answered: after Failed nothing follows.
+TEST(EngineLimits, AnAnswerThatFailsHalfWaySaysNothingMore) {
+  TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 2 * kPageBytes});
+  chat::Request request = complete(some_tokens(10), 60);
+  request.prompts.emplace_back(some_tokens(100));
+  const auto answer = tiny.submit(request);
+  answer->wait(2);
+  EXPECT_TRUE(answer->error());
+  EXPECT_EQ(tiny.settled_stats().kv_bytes_used, 0u);
+  EXPECT_EQ(answer->out_of_order(), 0);
+}
+
+TEST(EngineLimits, AThirdSequenceWaitsForThePagesOfTheFirstTwo) {
+  TinyEngine tiny({}, {.threads = 2, .kv_bytes_max = 2 * kPageBytes});
+  std::vector<std::string> alone;
+  for (int i = 0; i < 3; ++i) alone.push_back(tiny.answer(sample(some_tokens(10), 50, i))->text());
+  std::vector<std::shared_ptr<GatheredAnswer>> answers;
+  for (int i = 0; i < 3; ++i) answers.push_back(tiny.submit(sample(some_tokens(10), 50, i)));
+  for (int i = 0; i < 3; ++i) {
+    answers[static_cast<size_t>(i)]->wait();
+    EXPECT_EQ(answers[static_cast<size_t>(i)]->text(), alone[static_cast<size_t>(i)]);
+  }
+  EXPECT_LE(tiny->stats().kv_bytes_used, 2 * kPageBytes);
+}
+
+TEST(EngineLimits, CountsTokensAndSteps) {
+  TinyEngine tiny;
+  chat::Request request = complete(some_tokens(30), 5);
+  request.ignore_eos = true;
+  tiny.answer(request);
+  const chat::Request single = [&] {
+    chat::Request r = complete(some_tokens(1), 2);
+    r.ignore_eos = true;
+    return r;
+  }();
+  tiny.answer(single);
+  const EngineStats stats = tiny.settled_stats();
+  EXPECT_EQ(stats.prompt_tokens_total, 31u);
+  EXPECT_EQ(stats.generated_tokens_total, 7u);
+  EXPECT_EQ(stats.steps_total, 7u);
+  EXPECT_GT(stats.weights_bytes, 0u);
+}
+
+TEST(EngineLimits, EndsWithJobsRunningWaitingAndArriving) {
+  std::mt19937_64 random(3);
+  for (int round = 0; round < 6; ++round) {
+    TinyEngine tiny({}, {.threads = 1 + round % 3, .sequences_max = 3});
+    std::vector<std::shared_ptr<GatheredAnswer>> answers;
+    for (int i = 0; i < 8; ++i) answers.push_back(tiny.submit(endless(1 + random() % 60)));
+    if (round % 2 == 0) answers[0]->wait_for_events(1 + random() % 4);
+    tiny.close();
+    const size_t events = answers[0]->events();
+    EXPECT_EQ(answers[0]->events(), events);
+  }
+}
+
+TEST(EngineLimits, ManyThreadsMaySubmitEvaluateAndCancelAtOnce) {
+  TinyEngine tiny({}, {.threads = 2, .step_tokens_max = 32});
+  const std::string expected = tiny.answer(sample(some_tokens(20), 10, 4))->text();
+  const std::vector<float> logits = tiny.logits_after(some_tokens(33));
+  std::vector<std::thread> clients;
+  for (int c = 0; c < 4; ++c) {
+    clients.emplace_back([&, c] {
+      for (int i = 0; i < 4; ++i) {
+        EXPECT_EQ(tiny.answer(sample(some_tokens(20), 10, 4))->text(), expected);
+        chat::CancelToken cancel;
+        auto dropped = tiny.submit(endless(static_cast<size_t>(3 + c)), cancel);
+        if (c % 2 == 0) dropped->wait_for_events(2);
+        cancel.cancel();
+        EXPECT_EQ(tiny.logits_after(some_tokens(33)), logits);
+        static_cast<void>(tiny->stats());
+      }
+    });
+  }
+  for (std::thread& client : clients) client.join();
+  const EngineStats stats = tiny.settled_stats();
+  EXPECT_EQ(stats.running + stats.waiting, 0);
+  EXPECT_EQ(stats.kv_bytes_used, 0u);
+}
+
+TEST(EngineLimits, OpensOnlyWhatThisMachineAndBudgetAllow) {
+  testing::SimEnv env(1);
+  env.put_file("/tiny.gguf", testing::tiny_model_text());
+  const auto none = Engine::open(env, "/absent.gguf", {});
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, Code::kNotFound);
+  const auto starved = Engine::open(env, "/tiny.gguf", {.kv_bytes_max = kPageBytes - 1});
+  ASSERT_FALSE(starved);
+  EXPECT_NE(starved.error().what.find("kv_bytes_max"), std::string::npos);
+}
+
+TEST(EngineLimits, TheFingerprintChangesWhenAnswersMay) {
+  TinyEngine one, same, other({.seed = 2}), reference({}, {.threads = 1, .arithmetic = Arithmetic::kFloat32});
+  EXPECT_EQ(one->fingerprint(), same->fingerprint());
+  EXPECT_NE(one->fingerprint(), reference->fingerprint());
+  EXPECT_EQ(one->fingerprint().substr(0, 3), "fp_");
+  // The same metadata with other weights is another model.
+  EXPECT_NE(one->fingerprint(), other->fingerprint());
+}
+
+}  // namespace
+}  // namespace cresset::engine

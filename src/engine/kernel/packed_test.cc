@@ -1,0 +1,77 @@
+#include "engine/kernel/packed.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/kernel/kernels.h"
+#include "testing/tiny_model.h"
+
+namespace cresset::engine {
+namespace {
+
+// Element (row, column) read back by multiplying with vectors that are 1 at one column and 0 elsewhere.
+std::vector<float> read_back(const PackedMatrix& matrix) {
+  const size_t columns = matrix.columns();
+  const bool is_plain = traits(matrix.format()).block_items == 1;
+  std::vector<ActivationBlock> blocks(columns / 32 * columns, ActivationBlock{});
+  std::vector<float> floats(columns * columns, 0.0f), out(matrix.rows() * columns), y(columns * 16);
+  for (size_t c = 0; c < columns; ++c) {
+    ActivationBlock& block = blocks[c / 32 * columns + c];
+    block.scale = block.scaled_sum = 1;
+    block.q[c % 32] = 1;
+    block.half_sums[c % 32 / 16] = 1;
+    floats[c * columns + c] = 1;
+  }
+  const auto kernel = (is_plain ? kScalarKernels->gemm_float : kScalarKernels->gemm_int8)[static_cast<size_t>(matrix.format())];
+  for (size_t p = 0; p < matrix.panels(); ++p) {
+    kernel({.panel = matrix.panel(p), .columns = columns, .tokens = columns, .blocks = blocks.data(), .floats = floats.data(),
+            .tokens_stride = columns, .y = y.data(), .y_stride = 16, .accumulate = false});
+    for (size_t r = 0; r < 16; ++r) {
+      for (size_t c = 0; c < columns; ++c) {
+        if (p * 16 + r < matrix.rows()) {
+          out[(p * 16 + r) * columns + c] = y[c * 16 + r];
+        } else {
+          EXPECT_EQ(y[c * 16 + r], 0.0f) << "a row beyond the matrix";
+        }
+      }
+    }
+  }
+  return out;
+}
+
+std::vector<float> dequantise(Format format, const std::vector<std::byte>& file, size_t rows, size_t columns) {
+  std::vector<float> out(rows * columns);
+  const size_t row_size = file.size() / rows;
+  for (size_t r = 0; r < rows; ++r) {
+    dequantise_row(format, std::span(file).subspan(r * row_size, row_size), std::span(out).subspan(r * columns, columns));
+  }
+  return out;
+}
+
+class PackedOfFormat : public ::testing::TestWithParam<FormatTraits> {};
+
+TEST_P(PackedOfFormat, HoldsTheValuesOfTheFile) {
+  const FormatTraits& f = GetParam();
+  const size_t columns = f.block_items == 256 ? 512 : 96;
+  for (const size_t rows : {1u, 16u, 37u}) {
+    const std::vector<std::byte> file = testing::random_blocks(f.format, rows * columns / f.block_items, 1.0f, rows);
+    PackedMatrix matrix(f.format, rows, columns);
+    for (size_t p = 0; p < matrix.panels(); ++p) matrix.pack(file, f.format, p, p + 1);
+    EXPECT_EQ(matrix.bytes(), matrix.panels() * panel_bytes(f.format, columns));
+    EXPECT_EQ(read_back(matrix), dequantise(f.format, file, rows, columns));
+  }
+}
+
+TEST_P(PackedOfFormat, UnpacksToFloatsForTheReferenceArithmetic) {
+  const FormatTraits& f = GetParam();
+  const size_t columns = f.block_items == 256 ? 256 : 64, rows = 21;
+  const std::vector<std::byte> file = testing::random_blocks(f.format, rows * columns / f.block_items, 1.0f, 4);
+  PackedMatrix matrix(Format::kF32, rows, columns);
+  matrix.pack(file, f.format, 0, matrix.panels());
+  EXPECT_EQ(read_back(matrix), dequantise(f.format, file, rows, columns));
+}
+
+INSTANTIATE_TEST_SUITE_P(All, PackedOfFormat, ::testing::ValuesIn(all_formats().begin(), all_formats().end()),
+                         [](const auto& it) { return std::string(it.param.name); });
+
+}  // namespace
+}  // namespace cresset::engine

@@ -1,0 +1,58 @@
+#include "engine/run/kv_cache.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstring>
+
+namespace cresset::engine {
+namespace {
+
+constexpr KvShape kShape{.layers = 2, .kv_heads = 3, .head_size = 16};
+
+TEST(KvCache, CountsPagesAgainstItsBudget) {
+  EXPECT_EQ(kShape.page_bytes(), 2u * 3 * 2 * 64 * 16 * 2);
+  EXPECT_EQ((KvShape{2, 3, 16, true}.page_bytes()), 2 * kShape.page_bytes());
+  KvCache cache(kShape, 5 * kShape.page_bytes() + 100);
+  EXPECT_EQ(cache.pages_max(), 5u);
+  EXPECT_EQ(cache.bytes_max(), 5 * kShape.page_bytes());
+  KvSequence a, b;
+  a.reserve(cache, 1);
+  a.reserve(cache, 64);
+  EXPECT_EQ(a.pages.size(), 1u);
+  a.reserve(cache, 65);
+  b.reserve(cache, 130);
+  EXPECT_EQ(a.pages.size(), 2u);
+  EXPECT_EQ(b.pages.size(), 3u);
+  EXPECT_EQ(cache.pages_free(), 0u);
+  EXPECT_EQ(cache.bytes_used(), cache.bytes_max());
+  a.length = 65;
+  a.release(cache);
+  EXPECT_EQ(a.length, 0u);
+  EXPECT_EQ(cache.pages_free(), 2u);
+  b.release(cache);
+  EXPECT_EQ(cache.bytes_used(), 0u);
+}
+
+// What one sequence wrote is gone before another reads the page.
+TEST(KvCache, APageIsClearWhenItIsTakenAgain) {
+  KvCache cache(kShape, kShape.page_bytes());
+  for (int round = 0; round < 3; ++round) {
+    auto page = cache.take();
+    const unsigned char* end = page->data() + kShape.page_bytes();
+    EXPECT_TRUE(std::all_of(page->data(), page->data() + (end - page->data()), [](unsigned char b) { return b == 0; }));
+    std::memset(page->data(), 0xFF, kShape.page_bytes());
+    cache.give_back(std::move(page));
+  }
+}
+
+TEST(KvCacheDeathTest, TakingMoreThanTheBudgetIsAFaultOfOurs) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");
+  KvCache cache(kShape, kShape.page_bytes());
+  auto page = cache.take();
+  EXPECT_DEATH(static_cast<void>(cache.take()), "");
+  cache.give_back(std::move(page));
+}
+
+}  // namespace
+}  // namespace cresset::engine
