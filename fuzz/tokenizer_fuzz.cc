@@ -1,5 +1,5 @@
-// Any bytes as text: nothing crashes, control tokens never come from plain text, and valid UTF-8 comes back as it was.
-// The first byte picks the vocabulary; the next two, how the text is cut into pieces.
+// Any bytes as text: nothing crashes, control tokens never come from plain text, and valid UTF-8 comes back
+// as it was. The first byte picks the vocabulary; the next two, how the text is cut into pieces.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -55,8 +55,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     back += tokenizer.decode(t);
   }
   if (chosen.vocabulary.kind == TokenizerKind::kBytePairs && is_utf8(text) && back != text) std::abort();
-  const size_t first = std::min<size_t>(data[1], text.size()), second = std::min<size_t>(data[2], text.size() - first);
-  const TextPiece pieces[] = {{text.substr(0, first), Special::kParsed}, {text.substr(first, second), Special::kAsText}, {text.substr(first + second), Special::kParsed}};
+  const size_t first = std::min<size_t>(data[1], text.size()),
+               second = std::min<size_t>(data[2], text.size() - first);
+  const TextPiece pieces[] = {{text.substr(0, first), Special::kParsed},
+                              {text.substr(first, second), Special::kAsText},
+                              {text.substr(first + second), Special::kParsed}};
   std::vector<Token> parsed;
   tokenizer.encode(pieces, true, parsed);
   for (const Token t : parsed) (void)tokenizer.decode(t, true);

@@ -30,6 +30,7 @@ Status EchoEngine::submit(engine::Job job) {
     job.sink->on_event(chat::Failed{{Code::kLimit, "the prompt has 9 tokens and the context holds 8", ""}});
     return {};
   }
+  if (text == "vanish") return {};  // as an engine does with a job that was cancelled
   job.sink->on_event(chat::Started{{prompt, 0, 0}});
   int count = 0;
   for (size_t at = 0; at < text.size(); ++count) {
@@ -48,10 +49,12 @@ std::vector<int32_t> EchoEngine::tokenize(std::string_view text, bool parse_spec
   return out;
 }
 
-Result<std::vector<int32_t>> EchoEngine::prompt_tokens(const chat::Request&) const { return std::vector<int32_t>{}; }
+Result<std::vector<int32_t>> EchoEngine::prompt_tokens(const chat::Request&) const {
+  return std::vector<int32_t>{};
+}
 
-Result<std::vector<std::vector<engine::Logits>>> EchoEngine::evaluate(const std::vector<std::vector<int32_t>>& sequences,
-                                                                      bool all_positions) {
+Result<std::vector<std::vector<engine::Logits>>> EchoEngine::evaluate(
+    const std::vector<std::vector<int32_t>>& sequences, bool all_positions) {
   std::vector<std::vector<engine::Logits>> out;
   for (const auto& sequence : sequences) {
     std::vector<engine::Logits> positions;
@@ -87,7 +90,8 @@ Bottle::Bottle() {
     return std::unique_ptr<engine::Engine>(new EchoEngine(card));
   };
   parts.kernel_name_for = [](engine::KernelKind kind) -> Result<std::string> {
-    if (kind == engine::KernelKind::kAvx512) return fail(Code::kUnsupported, "this CPU has no AVX-512", "kernels");
+    if (kind == engine::KernelKind::kAvx512)
+      return fail(Code::kUnsupported, "this CPU has no AVX-512", "kernels");
     return std::string(kind == engine::KernelKind::kScalar ? "scalar" : "avx2");
   };
   parts.fetch = [this](const net::FetchOptions& options, const auto& on_start, const auto& on_bytes,

@@ -40,8 +40,8 @@ class EchoEngine final : public engine::Engine {
   std::vector<int32_t> tokenize(std::string_view text, bool parse_special) const override;
   std::string detokenize(int32_t token) const override { return std::string(1, static_cast<char>(token)); }
   Result<std::vector<int32_t>> prompt_tokens(const chat::Request& request) const override;
-  Result<std::vector<std::vector<engine::Logits>>> evaluate(const std::vector<std::vector<int32_t>>& sequences,
-                                                            bool all_positions) override;
+  Result<std::vector<std::vector<engine::Logits>>> evaluate(
+      const std::vector<std::vector<int32_t>>& sequences, bool all_positions) override;
   Result<double> time_prefill(int tokens, int) override { return tokens / 1000.0; }
   Result<double> time_decode(int tokens, int) override { return tokens / 100.0; }
 
@@ -61,7 +61,8 @@ class Bottle {
   Bottle();
   // The exit code. What it wrote is in `terminal`, which is emptied before.
   int run(std::vector<std::string> words);
-  // A file whose content begins with "GGUF" is a model to the fake loader; with "chat" in it, an instruction model.
+  // A file whose content begins with "GGUF" is a model to the fake loader; with "chat" in it, an instruction
+  // model.
   void put_model(const std::string& path, const std::string& text) { env.put_file(path, "GGUF" + text); }
 
   SimEnv env{7};

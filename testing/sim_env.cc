@@ -15,7 +15,9 @@ std::string parent_of(const std::string& path) {
 class SimMapped final : public sys::MappedFile {
  public:
   explicit SimMapped(std::string bytes) : bytes_(std::move(bytes)) {}
-  std::span<const std::byte> bytes() const override { return std::as_bytes(std::span(bytes_.data(), bytes_.size())); }
+  std::span<const std::byte> bytes() const override {
+    return std::as_bytes(std::span(bytes_.data(), bytes_.size()));
+  }
   void release_pages() const override {}
 
  private:
@@ -162,7 +164,9 @@ SimEnv::Fate SimEnv::next_fate() {
   return operations_ == fail_at_ ? Fate::kFails : Fate::kWorks;
 }
 
-bool SimEnv::toss() { return (random_() & 1) != 0; }
+bool SimEnv::toss() {
+  return (random_() & 1) != 0;
+}
 
 Status SimEnv::torn(const std::string& path) const {
   return fail(Code::kIo, crashed_ ? "the simulated machine has stopped" : "a simulated fault", path);
@@ -174,7 +178,8 @@ std::shared_ptr<SimEnv::Node> SimEnv::find(const std::string& path) const {
 }
 
 std::shared_ptr<SimEnv::Node> SimEnv::make(const std::string& path) {
-  for (std::string up = parent_of(path); directories_.insert(up).second && up != "/" && up != ".";) up = parent_of(up);
+  for (std::string up = parent_of(path); directories_.insert(up).second && up != "/" && up != ".";)
+    up = parent_of(up);
   const auto node = std::make_shared<Node>();
   node->modified_unix_s = (kStartUnixMs + clock_.count() / 1'000'000) / 1000;
   nodes_[path] = node;
@@ -260,7 +265,8 @@ Status SimEnv::rename(const std::string& from, const std::string& to) {
   const Fate fate = next_fate();
   const auto node = find(from);
   if (!node) return fail(Code::kNotFound, "cannot rename: no such file", from);
-  if (!directories_.contains(parent_of(to))) return fail(Code::kNotFound, "cannot rename: no such directory", to);
+  if (!directories_.contains(parent_of(to)))
+    return fail(Code::kNotFound, "cannot rename: no such directory", to);
   if (fate == Fate::kWorks || (fate == Fate::kCrashes && toss())) {
     nodes_.erase(from);
     nodes_[to] = node;

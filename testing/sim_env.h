@@ -1,8 +1,8 @@
-// SimEnv: the simulated twin of sys::Env. A virtual clock, entropy from one seed, files in memory, and faults on
-// demand: the n-th operation that changes something fails, or is cut by a crash in its middle.
+// SimEnv: the simulated twin of sys::Env. A virtual clock, entropy from one seed, files in memory, and faults
+// on demand: the n-th operation that changes something fails, or is cut by a crash in its middle.
 //
-// After a crash everything fails until restart(), which loses what was not synced: in part, as the seed decides,
-// and with a torn end. What write_atomic, rename and remove completed stays. Thread-safe.
+// After a crash everything fails until restart(), which loses what was not synced: in part, as the seed
+// decides, and with a torn end. What write_atomic, rename and remove completed stays. Thread-safe.
 #pragma once
 
 #include <map>
@@ -27,8 +27,8 @@ class SimEnv final : public sys::Env {
   // Every path with its bytes as they are now.
   std::map<std::string, std::string> files() const;
 
-  // Operations that change something (append, sync, write_atomic, rename, remove, open_append, make_directories)
-  // are counted from 1.
+  // Operations that change something (append, sync, write_atomic, rename, remove, open_append,
+  // make_directories) are counted from 1.
   size_t operations() const;
   // The n-th operation from now gives kIo and changes nothing; the ones after it work. 0: none.
   void fail_operation(size_t n);

@@ -76,7 +76,8 @@ std::vector<float> TinyEngine::logits_after(const std::vector<int32_t>& tokens) 
 }
 
 engine::EngineStats TinyEngine::settled_stats() {
-  // Work for the leader runs between its steps: the second time, the step that ran beside the first is published.
+  // Work for the leader runs between its steps: the second time, the step that ran beside the first is
+  // published.
   for (int i = 0; i < 2; ++i) CHECK(engine_->evaluate({{kTinyFirstByte}}, false).has_value());
   return engine_->stats();
 }

@@ -55,7 +55,8 @@ class GatheredAnswer final : public chat::EventSink {
 
 class TinyEngine {
  public:
-  explicit TinyEngine(const TinyModelOptions& model = {}, const engine::EngineOptions& options = {.threads = 2});
+  explicit TinyEngine(const TinyModelOptions& model = {},
+                      const engine::EngineOptions& options = {.threads = 2});
 
   engine::Engine& operator*() { return *engine_; }
   engine::Engine* operator->() { return engine_.get(); }

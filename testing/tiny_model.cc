@@ -25,8 +25,8 @@ constexpr std::string_view kTemplate =
 
 constexpr std::array<std::string_view, 6> kMerges{"h e", "t h", "i n", "th e", "e r", "o u"};
 
-// GPT-2's visible alphabet: printable bytes stand for themselves, the others for code points from 256 on, in order
-// (Radford et al. 2019, encoder.py).
+// GPT-2's visible alphabet: printable bytes stand for themselves, the others for code points from 256 on, in
+// order (Radford et al. 2019, encoder.py).
 std::vector<std::string> byte_texts() {
   std::vector<std::string> out;
   char32_t next = 256;
@@ -58,15 +58,28 @@ void put_half(std::byte* at, float value) {
 // The floats of one block of random bytes; so that its values lie about +-size around zero.
 void set_scales(Format format, std::byte* block, float size) {
   switch (format) {
-    case Format::kQ4_0: return put_half(block, size / 8);
-    case Format::kQ4_1: put_half(block, size / 8); return put_half(block + 2, -size / 8 * 7.5f);
-    case Format::kQ5_0: return put_half(block, size / 16);
-    case Format::kQ5_1: put_half(block, size / 16); return put_half(block + 2, -size / 16 * 15.5f);
-    case Format::kQ8_0: return put_half(block, size / 128);
-    case Format::kQ4_K: put_half(block, size / 260); return put_half(block + 2, size / 260 * 7.5f);
-    case Format::kQ5_K: put_half(block, size / 520); return put_half(block + 2, size / 520 * 15.5f);
-    case Format::kQ6_K: return put_half(block + 208, size / 2300);
-    default: CHECK(false);
+    case Format::kQ4_0:
+      return put_half(block, size / 8);
+    case Format::kQ4_1:
+      put_half(block, size / 8);
+      return put_half(block + 2, -size / 8 * 7.5f);
+    case Format::kQ5_0:
+      return put_half(block, size / 16);
+    case Format::kQ5_1:
+      put_half(block, size / 16);
+      return put_half(block + 2, -size / 16 * 15.5f);
+    case Format::kQ8_0:
+      return put_half(block, size / 128);
+    case Format::kQ4_K:
+      put_half(block, size / 260);
+      return put_half(block + 2, size / 260 * 7.5f);
+    case Format::kQ5_K:
+      put_half(block, size / 520);
+      return put_half(block + 2, size / 520 * 15.5f);
+    case Format::kQ6_K:
+      return put_half(block + 208, size / 2300);
+    default:
+      CHECK(false);
   }
 }
 
@@ -76,7 +89,8 @@ class Maker {
 
   std::vector<std::byte> make() {
     put_keys();
-    const uint64_t width = o_.width, d = width / o_.heads, q = d * o_.heads, kv = d * o_.kv_heads, words = tiny_vocabulary_size();
+    const uint64_t width = o_.width, d = width / o_.heads, q = d * o_.heads, kv = d * o_.kv_heads,
+                   words = tiny_vocabulary_size();
     const auto size = [](uint64_t columns) { return 2.0f / std::sqrt(static_cast<float>(columns)); };
     matrix("token_embd.weight", width, words, 1.0f);
     matrix("output.weight", width, words, 6 * size(width));
@@ -215,9 +229,13 @@ std::vector<std::byte> random_blocks(Format format, size_t count, float size, ui
   return out;
 }
 
-size_t tiny_vocabulary_size() { return 3 + 256 + kMerges.size(); }
+size_t tiny_vocabulary_size() {
+  return 3 + 256 + kMerges.size();
+}
 
-std::vector<std::byte> make_tiny_model(const TinyModelOptions& options) { return Maker(options).make(); }
+std::vector<std::byte> make_tiny_model(const TinyModelOptions& options) {
+  return Maker(options).make();
+}
 
 std::string tiny_model_text(const TinyModelOptions& options) {
   const std::vector<std::byte> bytes = make_tiny_model(options);

@@ -1,9 +1,9 @@
-// TinyModel: a whole model file with random weights, small enough to compute with in a test. The same options and
-// seed give the same bytes. Its vocabulary is every byte, a few merges and SmolLM2's three control tokens, so an
-// answer is a stream of arbitrary bytes: half characters and broken UTF-8 come by themselves.
+// TinyModel: a whole model file with random weights, small enough to compute with in a test. The same options
+// and seed give the same bytes. Its vocabulary is every byte, a few merges and SmolLM2's three control
+// tokens, so an answer is a stream of arbitrary bytes: half characters and broken UTF-8 come by themselves.
 //
-// For tests that need a broken file: `keys` replaces or removes metadata, `dims` reshapes a tensor, `without` leaves
-// one out, `also` adds one.
+// For tests that need a broken file: `keys` replaces or removes metadata, `dims` reshapes a tensor, `without`
+// leaves one out, `also` adds one.
 #pragma once
 
 #include <cstddef>
@@ -35,8 +35,9 @@ struct TinyModelOptions {
   std::map<std::string, std::vector<uint64_t>> also = {};  // F32, zeros
 };
 
-constexpr int32_t kTinyEndOfText = 0, kTinyStart = 1, kTinyEnd = 2;  // <|endoftext|>, <|im_start|>, <|im_end|>
-constexpr int32_t kTinyFirstByte = 3;                                // byte b is token 3 + b
+constexpr int32_t kTinyEndOfText = 0, kTinyStart = 1,
+                  kTinyEnd = 2;        // <|endoftext|>, <|im_start|>, <|im_end|>
+constexpr int32_t kTinyFirstByte = 3;  // byte b is token 3 + b
 
 std::vector<std::byte> make_tiny_model(const TinyModelOptions& options = {});
 // The same as a string, for SimEnv::put_file and Env::write_atomic.

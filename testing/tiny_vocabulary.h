@@ -21,7 +21,8 @@ inline engine::Vocabulary tiny_byte_pairs(std::string pre) {
   using engine::TokenKind;
   engine::Vocabulary v;
   v.pre = std::move(pre);
-  for (const char* text : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"}) add_token(v, text, TokenKind::kControl);
+  for (const char* text : {"<|endoftext|>", "<|im_start|>", "<|im_end|>"})
+    add_token(v, text, TokenKind::kControl);
   add_token(v, "<tool>", TokenKind::kUserDefined);
   char32_t next = 256;
   for (char32_t b = 0; b < 256; ++b) {
@@ -38,8 +39,17 @@ inline engine::Vocabulary tiny_byte_pairs(std::string pre) {
     }
     add_token(v, text, TokenKind::kNormal);
   };
-  for (const auto& [left, right] : {std::pair("l", "l"), {"h", "e"}, {"he", "ll"}, {"hell", "o"}, {"\u0120", "\u0120"}, {"a", "a"}, {"aa", "aa"},
-                                    {"\u0120", "hello"}, {"1", "2"}, {"\u010A", "\u010A"}, {"'", "s"}}) {
+  for (const auto& [left, right] : {std::pair("l", "l"),
+                                    {"h", "e"},
+                                    {"he", "ll"},
+                                    {"hell", "o"},
+                                    {"\u0120", "\u0120"},
+                                    {"a", "a"},
+                                    {"aa", "aa"},
+                                    {"\u0120", "hello"},
+                                    {"1", "2"},
+                                    {"\u010A", "\u010A"},
+                                    {"'", "s"}}) {
     merge(left, right);
   }
   for (size_t i = 1; i < v.texts[2].size(); ++i) merge(v.texts[2].substr(0, i), v.texts[2].substr(i, 1));
@@ -62,8 +72,9 @@ inline engine::Vocabulary tiny_sentence_piece(bool add_space_prefix) {
     add_token(v, std::string("<0x") + digits[b / 16] + digits[b % 16] + ">", TokenKind::kByte);
   }
   float score = 0;
-  for (const char* text : {"\u2581h", "el", "lo", "\u2581hel", "\u2581hello", "\u2581", "\u2581\u2581", "h", "e", "l", "o", "s", "<", ">", "/", "</", "</s",
-                           "aa", "a", "aaaa", "\u4f60\u597d"}) {
+  for (const char* text : {"\u2581h", "el", "lo",  "\u2581hel", "\u2581hello", "\u2581", "\u2581\u2581",
+                           "h",       "e",  "l",   "o",         "s",           "<",      ">",
+                           "/",       "</", "</s", "aa",        "a",           "aaaa",   "\u4f60\u597d"}) {
     add_token(v, text, TokenKind::kNormal, score);
     score -= 1;
   }

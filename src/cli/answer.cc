@@ -8,9 +8,9 @@ namespace cresset::cli {
 namespace {
 
 // Bounded by the answer: at most one event a token of the context.
-class Queue final : public chat::EventSink {
+class Queue {
  public:
-  void on_event(chat::Event event) override {
+  void push(chat::Event event) {
     {
       const std::scoped_lock hold(mutex_);
       events_.push_back(std::move(event));
@@ -31,7 +31,20 @@ class Queue final : public chat::EventSink {
   std::deque<chat::Event> events_;
 };
 
-double seconds(sys::Instant from, sys::Instant to) { return std::chrono::duration<double>(to - from).count(); }
+// An engine that was told to stop lets go of the sink and says nothing more: that too must reach who waits.
+class Sink final : public chat::EventSink {
+ public:
+  explicit Sink(std::shared_ptr<Queue> queue) : queue_(std::move(queue)) {}
+  ~Sink() override { queue_->push(chat::Failed{{Code::kCancelled, "stopped", ""}}); }
+  void on_event(chat::Event event) override { queue_->push(std::move(event)); }
+
+ private:
+  const std::shared_ptr<Queue> queue_;
+};
+
+double seconds(sys::Instant from, sys::Instant to) {
+  return std::chrono::duration<double>(to - from).count();
+}
 
 }  // namespace
 
@@ -44,14 +57,14 @@ double Answer::decode_tok_s() const {
   return decode_s > 0 && usage.completion_tokens > 1 ? (usage.completion_tokens - 1) / decode_s : 0;
 }
 
-Result<Answer> answer(sys::Env& env, engine::Engine& engine, chat::Request request, const chat::CancelToken& cancel,
-                      const std::function<void(std::string_view)>& on_text) {
+Result<Answer> answer(sys::Env& env, engine::Engine& engine, chat::Request request,
+                      const chat::CancelToken& cancel, const std::function<void(std::string_view)>& on_text) {
   const auto queue = std::make_shared<Queue>();
   Answer out;
   const sys::Instant submitted = env.now();
   sys::Instant first = submitted;
   bool any = false;
-  CRESSET_TRY_STATUS(engine.submit({std::move(request), queue, cancel}));
+  CRESSET_TRY_STATUS(engine.submit({std::move(request), std::make_shared<Sink>(queue), cancel}));
   for (;;) {
     const chat::Event event = queue->next();
     if (const auto* started = std::get_if<chat::Started>(&event)) {

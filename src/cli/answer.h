@@ -1,5 +1,5 @@
-// One answer of the own engine, waited for on the calling thread: events from the engine's threads in order, text
-// to a callback as it comes, and how fast it was.
+// One answer of the own engine, waited for on the calling thread: events from the engine's threads in order,
+// text to a callback as it comes, and how fast it was.
 #pragma once
 
 #include <functional>
@@ -24,8 +24,8 @@ struct Answer {
 };
 
 // `on_text` is called on this thread. A cancelled answer is kCancelled.
-Result<Answer> answer(sys::Env& env, engine::Engine& engine, chat::Request request, const chat::CancelToken& cancel,
-                      const std::function<void(std::string_view)>& on_text);
+Result<Answer> answer(sys::Env& env, engine::Engine& engine, chat::Request request,
+                      const chat::CancelToken& cancel, const std::function<void(std::string_view)>& on_text);
 
 chat::Message text_message(chat::Role role, std::string text);
 

@@ -32,8 +32,8 @@ tl::unexpected<Error> usage_error(std::string what, std::string_view where, cons
 }
 
 // The command that the word (and the next) name; how many words it took.
-const CommandSpec* match_command(std::span<const CommandSpec> commands, std::string_view word, std::string_view next,
-                                 size_t& taken) {
+const CommandSpec* match_command(std::span<const CommandSpec> commands, std::string_view word,
+                                 std::string_view next, size_t& taken) {
   const std::string two = std::string(word) + " " + std::string(next);
   for (const CommandSpec& command : commands) {
     if (command.name == two || command.name == word) {
@@ -48,14 +48,16 @@ tl::unexpected<Error> unknown_command(std::span<const CommandSpec> commands, std
   std::vector<std::string_view> names;
   for (const CommandSpec& command : commands) {
     if (command.name.starts_with(std::string(word) + " ")) {
-      return usage_error("needs a second word, as in `cresset " + std::string(command.name) + "`", word, nullptr);
+      return usage_error("needs a second word, as in `cresset " + std::string(command.name) + "`", word,
+                         nullptr);
     }
     names.push_back(command.name);
   }
   return usage_error("no such command" + did_you_mean(word, names), word, nullptr);
 }
 
-tl::unexpected<Error> unknown_flag(std::span<const FlagSpec> common, const CommandSpec* command, std::string_view name) {
+tl::unexpected<Error> unknown_flag(std::span<const FlagSpec> common, const CommandSpec* command,
+                                   std::string_view name) {
   std::vector<std::string_view> names{kHelp};
   for (const FlagSpec& flag : common) names.push_back(flag.name);
   if (command != nullptr) {
@@ -138,8 +140,8 @@ Result<int64_t> parse_number(std::string_view text, int64_t low, int64_t high, s
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high) {
     return fail(Code::kInvalid,
-                "needs a whole number from " + std::to_string(low) + " to " + std::to_string(high) + ", got \"" +
-                    std::string(text.substr(0, 40)) + "\"",
+                "needs a whole number from " + std::to_string(low) + " to " + std::to_string(high) +
+                    ", got \"" + std::string(text.substr(0, 40)) + "\"",
                 std::string(where));
   }
   return value;
@@ -149,13 +151,15 @@ Result<double> parse_real(std::string_view text, double low, double high, std::s
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || !(value >= low && value <= high)) {
-    return fail(Code::kInvalid, "needs a number in its range, got \"" + std::string(text.substr(0, 40)) + "\"",
+    return fail(Code::kInvalid,
+                "needs a number in its range, got \"" + std::string(text.substr(0, 40)) + "\"",
                 std::string(where));
   }
   return value;
 }
 
-Result<std::vector<int64_t>> parse_numbers(std::string_view text, int64_t low, int64_t high, std::string_view where) {
+Result<std::vector<int64_t>> parse_numbers(std::string_view text, int64_t low, int64_t high,
+                                           std::string_view where) {
   std::vector<int64_t> out;
   for (size_t at = 0; at <= text.size();) {
     const size_t comma = std::min(text.find(',', at), text.size());
@@ -175,9 +179,11 @@ std::string help_overview(std::span<const CommandSpec> commands, std::span<const
   }
   out += "\nFor every command, before or after it:\n";
   append_flags(out, common);
-  out += "\nExit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused or over a limit,\n"
-         "5 a file or stream is not what it claims to be, 6 not available now, 130 stopped.\n"
-         "`cresset COMMAND --help` says more and gives an example.\n";
+  out +=
+      "\nExit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 not found, 4 refused or over a "
+      "limit,\n"
+      "5 a file or stream is not what it claims to be, 6 not available now, 130 stopped.\n"
+      "`cresset COMMAND --help` says more and gives an example.\n";
   return out;
 }
 
@@ -202,8 +208,10 @@ std::string help_for(const CommandSpec& command, std::span<const FlagSpec> commo
 }
 
 std::string help_document(std::span<const CommandSpec> commands, std::span<const FlagSpec> common) {
-  std::string out = "# The command line\nMade from the program's own tables; a test says when this page is behind.\n\n```\n" +
-                    help_overview(commands, common) + "```\n";
+  std::string out =
+      "# The command line\nMade from the program's own tables; a test says when this page is "
+      "behind.\n\n```\n" +
+      help_overview(commands, common) + "```\n";
   for (const CommandSpec& command : commands) {
     out += "\n## cresset " + std::string(command.name) + "\n```\n" + help_for(command, common) + "```\n";
   }

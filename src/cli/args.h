@@ -1,8 +1,10 @@
-// The command line as data: commands and flags are tables, and one reader turns words into Args by them. Help,
-// shell completion and docs/CLI.md come from the same tables, so they cannot disagree with what is accepted.
+// The command line as data: commands and flags are tables, and one reader turns words into Args by them.
+// Help, shell completion and docs/CLI.md come from the same tables, so they cannot disagree with what is
+// accepted.
 //
-// Why not CLI11: a word that is also a command ("cresset run ls") is taken as that command where flags may stand
-// before and after the command, and its header costs 2.5 s in every build of it. This reader has no such case.
+// Why not CLI11: a word that is also a command ("cresset run ls") is taken as that command where flags may
+// stand before and after the command, and its header costs 2.5 s in every build of it. This reader has no
+// such case.
 #pragma once
 
 #include <map>
@@ -33,7 +35,7 @@ struct CommandSpec {
 };
 
 struct Args {
-  const CommandSpec* command = nullptr;        // null: none was given
+  const CommandSpec* command = nullptr;                   // null: none was given
   std::map<std::string, std::string, std::less<>> flags;  // switches have an empty value
   std::vector<std::string> arguments;
   bool help = false;
@@ -42,8 +44,8 @@ struct Args {
   std::string get(std::string_view flag, std::string_view otherwise = {}) const;
 };
 
-// Flags stand anywhere; "--flag value" and "--flag=value"; "--" ends them; "-" is an argument. A flag given twice,
-// unknown, or of another command is kInvalid.
+// Flags stand anywhere; "--flag value" and "--flag=value"; "--" ends them; "-" is an argument. A flag given
+// twice, unknown, or of another command is kInvalid.
 Result<Args> parse_args(std::span<const CommandSpec> commands, std::span<const FlagSpec> common,
                         std::span<const std::string> words);
 
@@ -51,7 +53,8 @@ Result<Args> parse_args(std::span<const CommandSpec> commands, std::span<const F
 Result<int64_t> parse_number(std::string_view text, int64_t low, int64_t high, std::string_view where);
 Result<double> parse_real(std::string_view text, double low, double high, std::string_view where);
 // "512,2048" as numbers.
-Result<std::vector<int64_t>> parse_numbers(std::string_view text, int64_t low, int64_t high, std::string_view where);
+Result<std::vector<int64_t>> parse_numbers(std::string_view text, int64_t low, int64_t high,
+                                           std::string_view where);
 
 std::string help_overview(std::span<const CommandSpec> commands, std::span<const FlagSpec> common);
 std::string help_for(const CommandSpec& command, std::span<const FlagSpec> common);

@@ -18,7 +18,9 @@ const std::vector<CommandSpec>& specs() {
   return all;
 }
 
-Result<Args> parse(std::vector<std::string> words) { return parse_args(specs(), common_flags(), words); }
+Result<Args> parse(std::vector<std::string> words) {
+  return parse_args(specs(), common_flags(), words);
+}
 
 std::string error_of(std::vector<std::string> words) {
   const auto args = parse(std::move(words));
@@ -73,7 +75,8 @@ TEST(Docs, TheCommandLinePageIsWhatTheProgramSays) {
 TEST(Docs, TheConfigurationPageNamesEveryKey) {
   const auto page = sys::make_posix_env()->read_file(testing::source_path("docs/CONFIG.md"), 1u << 20);
   ASSERT_TRUE(page);
-  for (const ScalarSpec& spec : scalar_specs()) EXPECT_NE(page->find("`" + spec.key + "`"), std::string::npos) << spec.key;
+  for (const ScalarSpec& spec : scalar_specs())
+    EXPECT_NE(page->find("`" + spec.key + "`"), std::string::npos) << spec.key;
 }
 
 TEST(Args, AWordThatIsACommandIsAnArgumentAfterTheCommand) {

@@ -32,7 +32,8 @@ gateway::GatewayOptions gateway_options(const Config& config) {
   options.hosts = config.hosts;
   // An address that means "every one" is no name to be addressed by.
   const std::string& host = config.listen.host;
-  if (host != "0.0.0.0" && host != "::") options.hosts.push_back(host.find(':') == std::string::npos ? host : "[" + host + "]");
+  if (host != "0.0.0.0" && host != "::")
+    options.hosts.push_back(host.find(':') == std::string::npos ? host : "[" + host + "]");
   for (const AliasEntry& alias : config.aliases) options.aliases.push_back({alias.name, alias.candidates});
   return options;
 }
@@ -50,16 +51,17 @@ class House {
       : context_(context),
         schedule_(loop_),
         models_(store, context.config.model_default),
-        engines_(schedule_, *loader_, models_,
-                 [&context](const std::string& path) {
-                   return context.parts.open_engine(context.env, path, context.config.own_engine);
-                 },
-                 {}, [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
+        engines_(
+            schedule_, *loader_, models_,
+            [&context](const std::string& path) {
+              return context.parts.open_engine(context.env, path, context.config.own_engine);
+            },
+            {}, [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
 
   Status open() {
     CRESSET_TRY(keys, open_keys(context_));
-    CRESSET_TRY(gateway, gateway::Gateway::open({context_.env, schedule_, *porter_, engines_, models_}, std::move(keys),
-                                                gateway_options(context_.config)));
+    CRESSET_TRY(gateway, gateway::Gateway::open({context_.env, schedule_, *porter_, engines_, models_},
+                                                std::move(keys), gateway_options(context_.config)));
     gateway_ = gateway;
     net::ServerOptions options;
     options.host = context_.config.listen.host;
@@ -67,7 +69,9 @@ class House {
     options.tls_certificate_file = context_.config.tls_cert;
     options.tls_key_file = context_.config.tls_key;
     options.env = &context_.env;
-    CRESSET_TRY(server, net::Server::open(loop_, options, [this](std::shared_ptr<net::Call> call) { gateway_->handle(std::move(call)); }));
+    CRESSET_TRY(server, net::Server::open(loop_, options, [this](std::shared_ptr<net::Call> call) {
+                  gateway_->handle(std::move(call));
+                }));
     server_ = std::move(server);
     return {};
   }
@@ -92,7 +96,8 @@ class House {
           context_.terminal.err("cresset: " + printable(loaded.error().message()) + "\n");
           return be_ready();
         }
-        ask_itself(context_.env, schedule_, engines_, model, [this](Result<Answer> answer) { on_answer(answer); });
+        ask_itself(context_.env, schedule_, engines_, model,
+                   [this](Result<Answer> answer) { on_answer(answer); });
       });
       return;
     }
@@ -104,9 +109,11 @@ class House {
     if (answer) {
       say("> " + std::string(kSelfCheckPrompt));
       say(answer->text);
-      say("(prefill " + speed(answer->prefill_tok_s()) + " tokens/s, decode " + speed(answer->decode_tok_s()) + " tokens/s)\n");
+      say("(prefill " + speed(answer->prefill_tok_s()) + " tokens/s, decode " +
+          speed(answer->decode_tok_s()) + " tokens/s)\n");
     } else {
-      context_.terminal.err("cresset: the model does not answer: " + printable(answer.error().message()) + "\n");
+      context_.terminal.err("cresset: the model does not answer: " + printable(answer.error().message()) +
+                            "\n");
     }
     be_ready();
   }
@@ -118,7 +125,8 @@ class House {
     listen.port = server_->port();
     const std::string name = models_.default_name();
     say("ready");
-    say("  API      " + std::string(context_.config.tls_cert.empty() ? "http://" : "https://") + listen.text() + "/v1");
+    say("  API      " + std::string(context_.config.tls_cert.empty() ? "http://" : "https://") +
+        listen.text() + "/v1");
     say("  model    " + (name.empty() ? "none" : "local/" + name + "  (also as \"default\")"));
     say("  keys     " + std::string(context_.config.keys.empty() ? "none needed" : "needed"));
     say("  outside  nothing is configured that could leave this machine");

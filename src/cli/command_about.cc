@@ -27,18 +27,20 @@ Result<int> run_config_show(Context& context) {
     for (const Setting& setting : config.settings) {
       Json entry = Json::object({{"value", setting.value}, {"from", setting.origin}});
       Json* list = out.find(setting.key);
-      list != nullptr && list->is_array() ? list->push(std::move(entry)) : out.find("values")->set(setting.key, std::move(entry));
+      list != nullptr && list->is_array() ? list->push(std::move(entry))
+                                          : out.find("values")->set(setting.key, std::move(entry));
     }
     context.print_json(out);
     return 0;
   }
-  context.terminal.out("# file: " + (config.file.empty() ? "none" : printable(config.file)) + "\n# data: " +
-                       printable(context.data_directory) + "\n");
+  context.terminal.out("# file: " + (config.file.empty() ? "none" : printable(config.file)) +
+                       "\n# data: " + printable(context.data_directory) + "\n");
   std::string section;
   for (const Setting& setting : config.settings) {
     if (setting.value.is_object()) {
       context.terminal.out("\n[[" + setting.key + "]]  # " + printable(setting.origin) + "\n");
-      for (const auto& [name, value] : setting.value.as_object()) context.terminal.out(name + " = " + value.write() + "\n");
+      for (const auto& [name, value] : setting.value.as_object())
+        context.terminal.out(name + " = " + value.write() + "\n");
       continue;
     }
     const size_t dot = setting.key.find('.');
@@ -67,12 +69,20 @@ std::vector<Command> about_commands() {
   return {
       doctor_command(),
       {{"config show", "", "Print the effective configuration and where each value came from", "",
-        "cresset config show --config cresset.toml", with_engine_flags({{"--listen", "HOST:PORT", "as serve takes it"}}), 0, 0},
+        "cresset config show --config cresset.toml",
+        with_engine_flags({{"--listen", "HOST:PORT", "as serve takes it"}}), 0, 0},
        run_config_show},
       {{"version", "", "Print the version", "", "cresset version", {}, 0, 0}, run_version, NeedsConfig::kNo},
-      {{"completion", "SHELL", "Print a completion script for bash, zsh or fish", "",
-        "source <(cresset completion bash)", {}, 1, 1},
-       run_completion, NeedsConfig::kNo},
+      {{"completion",
+        "SHELL",
+        "Print a completion script for bash, zsh or fish",
+        "",
+        "source <(cresset completion bash)",
+        {},
+        1,
+        1},
+       run_completion,
+       NeedsConfig::kNo},
   };
 }
 

@@ -46,8 +46,13 @@ class Stop {
 
 class Conversation {
  public:
-  Conversation(Context& context, engine::Engine& engine, chat::Request settings, std::string system, Stop& stop)
-      : context_(context), engine_(engine), settings_(std::move(settings)), system_(std::move(system)), stop_(stop) {}
+  Conversation(Context& context, engine::Engine& engine, chat::Request settings, std::string system,
+               Stop& stop)
+      : context_(context),
+        engine_(engine),
+        settings_(std::move(settings)),
+        system_(std::move(system)),
+        stop_(stop) {}
 
   // Until the end of the input.
   Result<int> hold(LineEditor& editor) {
@@ -110,7 +115,9 @@ class Conversation {
     }
     std::string text;
     for (const chat::Message& message : messages()) {
-      const char* role = message.role == chat::Role::kSystem ? "system" : message.role == chat::Role::kUser ? "user" : "assistant";
+      const char* role = message.role == chat::Role::kSystem ? "system"
+                         : message.role == chat::Role::kUser ? "user"
+                                                             : "assistant";
       Json::object({{"role", role}, {"content", message.text()}}).write(text);
       text += '\n';
     }
@@ -133,10 +140,11 @@ class Conversation {
     const bool screen = context_.terminal.out_is_terminal();
     std::string written;
     const chat::CancelToken cancel = stop_.begin();
-    const auto answered = answer(context_.env, engine_, std::move(request), cancel, [&](std::string_view piece) {
-      written += piece;
-      context_.terminal.out(screen ? printable(piece) : std::string(piece));
-    });
+    const auto answered =
+        answer(context_.env, engine_, std::move(request), cancel, [&](std::string_view piece) {
+          written += piece;
+          context_.terminal.out(screen ? printable(piece) : std::string(piece));
+        });
     stop_.end();
     context_.terminal.out("\n");
     if (!answered && !cancel.is_cancelled()) {
@@ -156,7 +164,8 @@ class Conversation {
 };
 
 Result<int> run_chat(Context& context) {
-  if (context.json()) return fail(Code::kUnsupported, "a conversation has no --json; use `cresset run --json`", "chat");
+  if (context.json())
+    return fail(Code::kUnsupported, "a conversation has no --json; use `cresset run --json`", "chat");
   chat::Request settings;
   CRESSET_TRY_STATUS(apply_sampling_flags(context.args, settings));
   CRESSET_TRY(file, find_model(context, context.args.arguments.empty() ? "" : context.args.arguments[0]));
@@ -166,8 +175,8 @@ Result<int> run_chat(Context& context) {
   const auto watch = context.parts.on_interrupt([&stop] { stop.on_interrupt(); });
   CRESSET_TRY(engine, open_engine(context, file));
   if (!engine->card().has_chat_template) {
-    return fail(Code::kUnsupported, "a base model without a chat template cannot chat; `cresset run` completes a text",
-                file.id);
+    return fail(Code::kUnsupported,
+                "a base model without a chat template cannot chat; `cresset run` completes a text", file.id);
   }
   if (context.terminal.in_is_terminal()) {
     context.terminal.out("talking to " + file.id + " on this machine; /help for help, Ctrl-D leaves\n");
@@ -181,8 +190,10 @@ Result<int> run_chat(Context& context) {
 
 Command chat_command() {
   return {{"chat", "[MODEL]", "Talk with a model in this process",
-           "Lines are edited and recalled with the arrow keys; \"\"\" begins and ends several lines; Ctrl-C stops the answer\n"
-           "and not the program; Ctrl-D leaves; /help lists the commands. Nothing of it is kept unless /save says so.",
+           "Lines are edited and recalled with the arrow keys; \"\"\" begins and ends several lines; Ctrl-C "
+           "stops the answer\n"
+           "and not the program; Ctrl-D leaves; /help lists the commands. Nothing of it is kept unless /save "
+           "says so.",
            "cresset chat smollm2 --system \"You are brief.\"", with_engine_flags(sampling_flags()), 0, 1},
           run_chat};
 }

@@ -47,9 +47,12 @@ Result<BenchPlan> read_plan(const Args& args) {
     } else if (part == "cold") {
       plan.cold = true;
     } else if (part == "serve" || part == "roofline") {
-      return fail(Code::kUnsupported, "\"" + part + "\" comes with a later version; this one measures prefill, decode, cold", "--only");
+      return fail(Code::kUnsupported,
+                  "\"" + part + "\" comes with a later version; this one measures prefill, decode, cold",
+                  "--only");
     } else {
-      return fail(Code::kInvalid, "no such part: \"" + part + "\"; there are prefill, decode, cold", "--only");
+      return fail(Code::kInvalid, "no such part: \"" + part + "\"; there are prefill, decode, cold",
+                  "--only");
     }
   }
   if (args.has("--lengths")) {
@@ -97,7 +100,8 @@ Result<int> run_bench(Context& context) {
   std::vector<Point> points;
   for (const int64_t depth : plan.depths) {
     if (plan.prefill) {
-      for (const int64_t length : plan.lengths) points.push_back({"prefill", static_cast<int>(length), static_cast<int>(depth), {}});
+      for (const int64_t length : plan.lengths)
+        points.push_back({"prefill", static_cast<int>(length), static_cast<int>(depth), {}});
     }
     if (plan.decode) points.push_back({"decode", plan.gen, static_cast<int>(depth), {}});
   }
@@ -112,7 +116,8 @@ Result<int> run_bench(Context& context) {
       for (size_t i = 0; i < points.size(); ++i) {
         CRESSET_TRY(seconds, measure(*engine, points[i]));
         points[i].seconds.push_back(seconds);
-        progress.show(static_cast<size_t>(round) * points.size() + i + 1, static_cast<size_t>(plan.rounds) * points.size());
+        progress.show(static_cast<size_t>(round) * points.size() + i + 1,
+                      static_cast<size_t>(plan.rounds) * points.size());
       }
     }
   }
@@ -133,7 +138,9 @@ Result<int> run_bench(Context& context) {
 
 // --- logits
 
-std::string line_place(int line) { return "stdin:" + std::to_string(line); }
+std::string line_place(int line) {
+  return "stdin:" + std::to_string(line);
+}
 
 Result<std::vector<int32_t>> read_tokens(const std::string& line, int number) {
   auto json = parse_json(line);
@@ -152,7 +159,8 @@ Result<std::vector<int32_t>> read_tokens(const std::string& line, int number) {
   return out;
 }
 
-// The top log-probabilities (natural, over the whole vocabulary; ties by the smaller id) and the hash of the logits.
+// The top log-probabilities (natural, over the whole vocabulary; ties by the smaller id) and the hash of the
+// logits.
 Json report_logits(const std::vector<float>& logits, size_t top) {
   std::vector<int32_t> order(logits.size());
   for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
@@ -175,8 +183,8 @@ Json report_logits(const std::vector<float>& logits, size_t top) {
   return Json::object({{"top", std::move(list)}, {"logits_sha256", sys::to_hex(digest)}});
 }
 
-Status evaluate_batch(Context& context, engine::Engine& engine, const std::vector<std::vector<int32_t>>& batch, bool all,
-                      size_t top) {
+Status evaluate_batch(Context& context, engine::Engine& engine,
+                      const std::vector<std::vector<int32_t>>& batch, bool all, size_t top) {
   CRESSET_TRY(results, engine.evaluate(batch, all));
   for (const auto& positions : results) {
     Json list = Json::array();
@@ -247,7 +255,8 @@ Result<int> run_tokenize(Context& context) {
 std::vector<Command> measure_commands() {
   return {
       {{"bench", "MODEL", "Measure prefill and decode speed; JSON lines",
-        "One warm-up that is not counted, then rounds in which every point is measured once; medians are printed.",
+        "One warm-up that is not counted, then rounds in which every point is measured once; medians are "
+        "printed.",
         "cresset bench smollm2 --lengths 512,2048 --depths 0,2048 --gen 128 --rounds 3",
         with_engine_flags({{"--only", "PARTS", "prefill,decode (default), cold"},
                            {"--lengths", "N,N", "prompt lengths (default 512,2048)"},
@@ -257,17 +266,23 @@ std::vector<Command> measure_commands() {
         1, 1},
        run_bench},
       {{"logits", "MODEL", "Log-probabilities of the next token for token lists on stdin; JSON lines",
-        "stdin: {\"tokens\":[…]} a line; stdout: {\"top\":[[token, logprob], …], \"logits_sha256\":\"…\"} a line.",
+        "stdin: {\"tokens\":[…]} a line; stdout: {\"top\":[[token, logprob], …], \"logits_sha256\":\"…\"} a "
+        "line.",
         "echo '{\"tokens\":[1,2,3]}' | cresset logits smollm2 --top 5",
         with_engine_flags({{"--top", "N", "tokens to print (default 20)"},
                            {"--all", "", "every position, as a list"},
                            {"--batch", "N", "lines computed together (default 1)"}}),
         1, 1},
        run_logits},
-      {{"tokenize", "MODEL", "Token ids of texts on stdin; JSON lines",
-        "stdin: {\"text\":\"…\"} or {\"base64\":\"…\"} a line; stdout: {\"tokens\":[…]}. No begin-of-sequence is added.",
+      {{"tokenize",
+        "MODEL",
+        "Token ids of texts on stdin; JSON lines",
+        "stdin: {\"text\":\"…\"} or {\"base64\":\"…\"} a line; stdout: {\"tokens\":[…]}. No "
+        "begin-of-sequence is added.",
         "echo '{\"text\":\"hello\"}' | cresset tokenize smollm2",
-        {{"--special", "", "text that looks like a special token becomes that token"}}, 1, 1},
+        {{"--special", "", "text that looks like a special token becomes that token"}},
+        1,
+        1},
        run_tokenize},
   };
 }

@@ -29,18 +29,20 @@ Result<int> run_ls(Context& context) {
   } else if (context.args.has("--quiet")) {
     for (const auto& record : records) context.terminal.out(record.name + "\n");
   } else if (records.empty()) {
-    context.terminal.err("no model is installed; `cresset import FILE.gguf` or `cresset pull REF` brings one\n");
+    context.terminal.err(
+        "no model is installed; `cresset import FILE.gguf` or `cresset pull REF` brings one\n");
   } else {
     size_t width = 4;
     for (const auto& record : records) width = std::max(width, record.name.size());
-    context.terminal.out("  " + pad("NAME", width) + pad("SIZE", 8) + pad("PARAMETERS", 10) + pad("FORMAT", 7) +
-                         pad("CONTEXT", 7) + "IMPORTED\n");
+    context.terminal.out("  " + pad("NAME", width) + pad("SIZE", 8) + pad("PARAMETERS", 10) +
+                         pad("FORMAT", 7) + pad("CONTEXT", 7) + "IMPORTED\n");
     for (const auto& record : records) {
       context.terminal.out(printable(
           (record.name == first ? "* " : "  ") + pad(record.name, width) + pad(human_bytes(record.size), 8) +
-          pad(human_count(card_count(record.card, "parameters")), 10) + pad(card_text(record.card, "quantisation"), 7) +
-          pad(std::to_string(card_count(record.card, "context_length")), 7) + human_date(record.imported_unix_ms) +
-          (record.is_whole ? "" : "  (its bytes are missing)") + "\n"));
+          pad(human_count(card_count(record.card, "parameters")), 10) +
+          pad(card_text(record.card, "quantisation"), 7) +
+          pad(std::to_string(card_count(record.card, "context_length")), 7) +
+          human_date(record.imported_unix_ms) + (record.is_whole ? "" : "  (its bytes are missing)") + "\n"));
     }
   }
   for (const Error& error : damaged) context.terminal.err("cresset: " + error.message() + "\n");
@@ -49,7 +51,8 @@ Result<int> run_ls(Context& context) {
 
 Result<int> run_import(Context& context) {
   const std::string& file = context.args.arguments[0];
-  if (file == "-") return fail(Code::kUnsupported, "a model is imported from a file, not from stdin", "import");
+  if (file == "-")
+    return fail(Code::kUnsupported, "a model is imported from a file, not from stdin", "import");
   store::Addition addition;
   addition.name = context.args.get("--name", name_from_path(file));
   addition.source = file;
@@ -71,13 +74,14 @@ Result<int> run_import(Context& context) {
   if (context.json()) {
     context.print_json(record_json(*record, record->name == default_name(context)));
   } else {
-    context.terminal.out("imported " + record->name + " (" + human_bytes(record->size) + ", " + card.architecture + " " +
-                         card.quantisation + ")\n");
+    context.terminal.out("imported " + record->name + " (" + human_bytes(record->size) + ", " +
+                         card.architecture + " " + card.quantisation + ")\n");
   }
   return 0;
 }
 
-void print_card(Context& context, const Json& card, const std::vector<std::pair<std::string, std::string>>& more) {
+void print_card(Context& context, const Json& card,
+                const std::vector<std::pair<std::string, std::string>>& more) {
   const auto count = [&](const char* key) { return std::to_string(card_count(card, key)); };
   const std::string licence = card_text(card, "licence"), note = card_text(card, "licence_note");
   std::vector<std::pair<std::string, std::string>> rows{
@@ -87,13 +91,16 @@ void print_card(Context& context, const Json& card, const std::vector<std::pair<
       {"quantisation", card_text(card, "quantisation")},
       {"size", human_bytes(card_count(card, "file_bytes"))},
       {"context", count("context_length") + " tokens"},
-      {"shape", count("layers") + " layers, width " + count("embedding_length") + ", " + count("heads") + " heads, " +
-                    count("kv_heads") + " key-value heads, " + count("vocabulary_size") + " tokens"},
+      {"shape", count("layers") + " layers, width " + count("embedding_length") + ", " + count("heads") +
+                    " heads, " + count("kv_heads") + " key-value heads, " + count("vocabulary_size") +
+                    " tokens"},
       {"tokenizer", card_text(card, "tokenizer")},
-      {"licence", (licence.empty() ? "not stated in the file" : licence) + (note.empty() ? "" : " (" + note + ")")},
-      {"template", card_text(card, "chat_template").empty()
-                       ? "none: a base model, it completes text and does not chat"
-                       : std::to_string(card_text(card, "chat_template").size()) + " bytes (--template prints it)"},
+      {"licence",
+       (licence.empty() ? "not stated in the file" : licence) + (note.empty() ? "" : " (" + note + ")")},
+      {"template",
+       card_text(card, "chat_template").empty()
+           ? "none: a base model, it completes text and does not chat"
+           : std::to_string(card_text(card, "chat_template").size()) + " bytes (--template prints it)"},
   };
   rows.insert(rows.end(), more.begin(), more.end());
   for (const auto& [name, value] : rows) {
@@ -116,7 +123,9 @@ Result<int> run_show(Context& context) {
     CRESSET_TRY(record, store->find(file.id));
     card = record.card;
     shown = record_json(record, record.name == default_name(context));
-    more = {{"name", record.name}, {"digest", "sha256:" + record.digest}, {"source", record.source},
+    more = {{"name", record.name},
+            {"digest", "sha256:" + record.digest},
+            {"source", record.source},
             {"imported", human_date(record.imported_unix_ms)}};
   }
   if (context.args.has("--template")) {
@@ -139,9 +148,9 @@ Result<int> run_rm(Context& context) {
   if (context.json()) {
     context.print_json(Json::object({{"name", removed.record.name}, {"bytes_freed", removed.bytes_freed}}));
   } else {
-    context.terminal.out("removed " + removed.record.name + (removed.bytes_freed > 0
-                                                                 ? ", " + human_bytes(removed.bytes_freed) + " freed\n"
-                                                                 : "; another name uses its bytes\n"));
+    context.terminal.out("removed " + removed.record.name +
+                         (removed.bytes_freed > 0 ? ", " + human_bytes(removed.bytes_freed) + " freed\n"
+                                                  : "; another name uses its bytes\n"));
   }
   return 0;
 }
@@ -150,23 +159,46 @@ Result<int> run_rm(Context& context) {
 
 std::vector<Command> model_commands() {
   return {
-      {{"ls", "", "List the installed models; * marks the default",
-        "The default is model.default of the configuration, or the first imported model that has a chat template.",
-        "cresset ls --json", {{"--quiet", "", "names only"}}, 0, 0},
+      {{"ls",
+        "",
+        "List the installed models; * marks the default",
+        "The default is model.default of the configuration, or the first imported model that has a chat "
+        "template.",
+        "cresset ls --json",
+        {{"--quiet", "", "names only"}},
+        0,
+        0},
        run_ls},
-      {{"import", "FILE", "Copy a GGUF file into the model store",
-        "The file is checked first, and again as a copy; a name appears only when its bytes are complete and on the disk.\n"
+      {{"import",
+        "FILE",
+        "Copy a GGUF file into the model store",
+        "The file is checked first, and again as a copy; a name appears only when its bytes are complete and "
+        "on the disk.\n"
         "The same bytes under several names are kept once.",
         "cresset import smollm2-135m-instruct-q4_1.gguf --name smollm2",
-        {{"--name", "N", "the name (default: from the file's)"}, {"--sha256", "HEX", "refuse other bytes than these"}},
-        1, 1},
+        {{"--name", "N", "the name (default: from the file's)"},
+         {"--sha256", "HEX", "refuse other bytes than these"}},
+        1,
+        1},
        run_import},
       pull_command(),
-      {{"show", "MODEL", "Describe a model: architecture, quantisation, context, licence, template, size",
-        "MODEL is an installed name or a path that ends in .gguf.", "cresset show smollm2 --template",
-        {{"--template", "", "print the chat template"}}, 1, 1},
+      {{"show",
+        "MODEL",
+        "Describe a model: architecture, quantisation, context, licence, template, size",
+        "MODEL is an installed name or a path that ends in .gguf.",
+        "cresset show smollm2 --template",
+        {{"--template", "", "print the chat template"}},
+        1,
+        1},
        run_show},
-      {{"rm", "MODEL", "Remove a model's name, and its bytes when no other name uses them", "", "cresset rm smollm2", {}, 1, 1},
+      {{"rm",
+        "MODEL",
+        "Remove a model's name, and its bytes when no other name uses them",
+        "",
+        "cresset rm smollm2",
+        {},
+        1,
+        1},
        run_rm},
   };
 }

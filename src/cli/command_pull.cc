@@ -9,9 +9,10 @@
 namespace cresset::cli {
 namespace {
 
-constexpr int kAttemptsMax = 8;                       // each must bring at least one byte
-constexpr uint64_t kFreeBytesMin = 256u << 20;        // stays free on the disk
-constexpr std::string_view kHubEndpoint = "https://huggingface.co";  // as HF_ENDPOINT, the hub's own variable, defaults
+constexpr int kAttemptsMax = 8;                 // each must bring at least one byte
+constexpr uint64_t kFreeBytesMin = 256u << 20;  // stays free on the disk
+constexpr std::string_view kHubEndpoint =
+    "https://huggingface.co";  // as HF_ENDPOINT, the hub's own variable, defaults
 
 bool is_sha256(std::string_view text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdefABCDEF") == std::string_view::npos;
@@ -19,7 +20,8 @@ bool is_sha256(std::string_view text) {
 
 // Bytes of two transfers belong together only when a strong ETag (RFC 9110, 8.8.1) or the digest will say so.
 bool may_resume(const store::Download& download, const std::string& sha256) {
-  return download.size() > 0 && (!sha256.empty() || (!download.etag().empty() && !download.etag().starts_with("W/")));
+  return download.size() > 0 &&
+         (!sha256.empty() || (!download.etag().empty() && !download.etag().starts_with("W/")));
 }
 
 bool is_passing(Code code) {
@@ -40,7 +42,8 @@ Status transfer(Context& context, store::Download& download, const std::string& 
   options.ca_file = context.environment("SSL_CERT_FILE").value_or("");
   uint64_t start = 0;
   const auto on_start = [&](const net::FetchResult& head) -> Status {
-    if (options.from > 0 && !head.resumed) context.terminal.err("the source has changed; starting from the beginning\n");
+    if (options.from > 0 && !head.resumed)
+      context.terminal.err("the source has changed; starting from the beginning\n");
     CRESSET_TRY_STATUS(download.begin(head.resumed, head.etag, head.total_bytes));
     start = download.size();
     return {};
@@ -55,9 +58,10 @@ Status transfer(Context& context, store::Download& download, const std::string& 
   if (!result) return tl::unexpected(result.error());
   CRESSET_TRY_STATUS(kept);
   if (download.total() > 0 && download.size() != download.total()) {
-    return fail(Code::kCorrupt,
-                "got " + std::to_string(download.size()) + " of " + std::to_string(download.total()) + " bytes",
-                download.url());
+    return fail(
+        Code::kCorrupt,
+        "got " + std::to_string(download.size()) + " of " + std::to_string(download.total()) + " bytes",
+        download.url());
   }
   return {};
 }
@@ -68,24 +72,28 @@ Status download_all(Context& context, store::Download& download, const std::stri
   if (download.is_complete() && may_resume(download, sha256)) return {};
   const auto free = context.env.free_bytes(context.data_directory);
   const uint64_t bytes_max = free && *free > kFreeBytesMin ? *free - kFreeBytesMin + download.size() : 0;
-  if (free && bytes_max == 0) return fail(Code::kLimit, "less than 256 MB are free on the disk", context.data_directory);
+  if (free && bytes_max == 0)
+    return fail(Code::kLimit, "less than 256 MB are free on the disk", context.data_directory);
   for (int attempt = 1;; ++attempt) {
     const uint64_t before = download.size();
     const Status done = transfer(context, download, sha256, bytes_max, is_cancelled);
     if (done) return {};
-    if (done.error().code == Code::kCorrupt && before > 0 && download.size() == before && attempt < kAttemptsMax) {
+    if (done.error().code == Code::kCorrupt && before > 0 && download.size() == before &&
+        attempt < kAttemptsMax) {
       // What is here and what the source has do not fit together any more.
       context.terminal.err("the source has changed; starting from the beginning\n");
       download.discard();
       continue;
     }
-    const bool goes_on = is_passing(done.error().code) && download.size() > before && attempt < kAttemptsMax &&
-                         may_resume(download, sha256) && !is_cancelled();
+    const bool goes_on = is_passing(done.error().code) && download.size() > before &&
+                         attempt < kAttemptsMax && may_resume(download, sha256) && !is_cancelled();
     if (goes_on) continue;
     Error error = done.error();
     if (download.size() > 0) {
       error.what += "; " + human_bytes(download.size()) + " are kept, the same command " +
-                    (may_resume(download, sha256) ? "continues" : "starts again (the source gives no strong ETag; --sha256 would let it continue)");
+                    (may_resume(download, sha256)
+                         ? "continues"
+                         : "starts again (the source gives no strong ETag; --sha256 would let it continue)");
     }
     return tl::unexpected(std::move(error));
   }
@@ -96,8 +104,8 @@ Result<int> report(Context& context, const store::ModelRecord& record, const cha
     const auto first = find_model(context, "default");
     context.print_json(record_json(record, first && first->id == record.name));
   } else {
-    context.terminal.out(std::string(verb) + " " + record.name + " (" + human_bytes(record.size) + ", sha256 " +
-                         record.digest + ")\n");
+    context.terminal.out(std::string(verb) + " " + record.name + " (" + human_bytes(record.size) +
+                         ", sha256 " + record.digest + ")\n");
   }
   return 0;
 }
@@ -106,7 +114,8 @@ Result<int> run_pull(Context& context) {
   const std::string endpoint = context.environment("HF_ENDPOINT").value_or(std::string(kHubEndpoint));
   CRESSET_TRY(url, pull_url(context.args.arguments[0], endpoint));
   store::Addition addition;
-  addition.name = context.args.get("--name", name_from_path(std::string_view(url).substr(0, url.find_first_of("?#"))));
+  addition.name =
+      context.args.get("--name", name_from_path(std::string_view(url).substr(0, url.find_first_of("?#"))));
   addition.source = url;
   addition.expected_sha256 = context.args.get("--sha256");
   addition.check = [&](const std::string& path) { return describe_file(context, path); };
@@ -114,18 +123,22 @@ Result<int> run_pull(Context& context) {
   if (context.args.has("--sha256") && !is_sha256(addition.expected_sha256)) {
     return fail(Code::kInvalid, "a SHA-256 is 64 hexadecimal digits", "--sha256");
   }
-  std::transform(addition.expected_sha256.begin(), addition.expected_sha256.end(), addition.expected_sha256.begin(),
+  std::transform(addition.expected_sha256.begin(), addition.expected_sha256.end(),
+                 addition.expected_sha256.begin(),
                  [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c + 32) : c; });
   CRESSET_TRY(store, context.open_store());
-  if (const auto there = store->find(addition.name); there && there->name == addition.name && there->is_whole) {
-    const bool same = addition.expected_sha256.empty() ? there->source == url : there->digest == addition.expected_sha256;
+  if (const auto there = store->find(addition.name);
+      there && there->name == addition.name && there->is_whole) {
+    const bool same =
+        addition.expected_sha256.empty() ? there->source == url : there->digest == addition.expected_sha256;
     if (same) return report(context, *there, "already installed:");
     return fail(Code::kExists, "the name is taken by another model; choose one with --name", addition.name);
   }
   CRESSET_TRY(download, store->open_download(url));
   std::atomic<bool> stopped{false};
   const auto watch = context.parts.on_interrupt([&] { stopped.store(true); });
-  CRESSET_TRY_STATUS(download_all(context, *download, addition.expected_sha256, [&] { return stopped.load(); }));
+  CRESSET_TRY_STATUS(
+      download_all(context, *download, addition.expected_sha256, [&] { return stopped.load(); }));
   auto record = [&] {
     Progress progress(context.env, context.terminal, "checking");
     addition.progress = [&](uint64_t done, uint64_t total) -> Status {
@@ -161,16 +174,23 @@ Result<std::string> pull_url(std::string_view reference, std::string_view endpoi
     return fail(Code::kInvalid, "needs hf://owner/repo/file.gguf", where);
   }
   while (endpoint.ends_with('/')) endpoint.remove_suffix(1);
-  return std::string(endpoint) + "/" + std::string(path.substr(0, repo)) + "/resolve/main" + std::string(path.substr(repo));
+  return std::string(endpoint) + "/" + std::string(path.substr(0, repo)) + "/resolve/main" +
+         std::string(path.substr(repo));
 }
 
 Command pull_command() {
-  return {{"pull", "REF", "Fetch a GGUF file into the model store",
-           "REF: hf://owner/repo/file.gguf, https://…, or file:///path. An interrupted pull continues where it stopped.\n"
-           "Nothing is installed before it is complete, has the digest (--sha256), and is a model that this program reads.",
+  return {{"pull",
+           "REF",
+           "Fetch a GGUF file into the model store",
+           "REF: hf://owner/repo/file.gguf, https://…, or file:///path. An interrupted pull continues where "
+           "it stopped.\n"
+           "Nothing is installed before it is complete, has the digest (--sha256), and is a model that this "
+           "program reads.",
            "cresset pull hf://owner/repo/model-q4_k_m.gguf --name mine --sha256 0123…",
-           {{"--name", "N", "the name (default: from the file's)"}, {"--sha256", "HEX", "refuse other bytes than these"}},
-           1, 1},
+           {{"--name", "N", "the name (default: from the file's)"},
+            {"--sha256", "HEX", "refuse other bytes than these"}},
+           1,
+           1},
           run_pull};
 }
 

@@ -31,7 +31,8 @@ Result<Asked> read_prompt(Context& context) {
   asked.prompt = to_valid_utf8(asked.prompt);
   if (!piped.empty()) asked.prompt += (asked.prompt.empty() ? "" : "\n\n") + piped;
   if (asked.prompt.empty()) {
-    return fail(Code::kInvalid, "needs a prompt, as an argument or on stdin; see `cresset run --help`", "run");
+    return fail(Code::kInvalid, "needs a prompt, as an argument or on stdin; see `cresset run --help`",
+                "run");
   }
   return asked;
 }
@@ -85,9 +86,11 @@ std::vector<Command> talk_commands() {
   std::vector<FlagSpec> flags = sampling_flags();
   return {
       {{"run", "[MODEL] PROMPT", "Answer one prompt in this process and print the answer",
-        "The first word is MODEL when it names an installed model (or a .gguf file) and something follows. What comes on\n"
+        "The first word is MODEL when it names an installed model (or a .gguf file) and something follows. "
+        "What comes on\n"
         "stdin follows the prompt, so pipes compose. Without MODEL the default model answers.",
-        "cresset run \"why is the sky blue?\"\ngit diff | cresset run \"write a commit message for this change\"",
+        "cresset run \"why is the sky blue?\"\ngit diff | cresset run \"write a commit message for this "
+        "change\"",
         with_engine_flags(flags), 0, 4096},
        run_run},
       chat_command(),

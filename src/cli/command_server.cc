@@ -9,7 +9,8 @@ constexpr size_t kBodyBytesMax = 4u << 20;
 Result<int> run_serve(Context& context) {
   std::vector<Error> refusals = check_serving(context.config, context.env, context.environment);
   if (!refusals.empty()) {
-    for (size_t i = 0; i + 1 < refusals.size(); ++i) context.terminal.err("cresset: " + printable(refusals[i].message()) + "\n");
+    for (size_t i = 0; i + 1 < refusals.size(); ++i)
+      context.terminal.err("cresset: " + printable(refusals[i].message()) + "\n");
     return tl::unexpected(std::move(refusals.back()));
   }
   for (const std::string& warning : serving_warnings(context.config)) {
@@ -48,11 +49,14 @@ Result<int> run_ps(Context& context) {
   const std::string url = base_url(context.config);
   const auto body = get(context, url + "/v1/models");
   if (!body) {
-    if (body.error().code == Code::kUnavailable || body.error().code == Code::kTimeout || body.error().code == Code::kIo) {
-      return fail(Code::kUnavailable, "no server runs there; `cresset serve` starts one", context.config.listen.text());
+    if (body.error().code == Code::kUnavailable || body.error().code == Code::kTimeout ||
+        body.error().code == Code::kIo) {
+      return fail(Code::kUnavailable, "no server runs there; `cresset serve` starts one",
+                  context.config.listen.text());
     }
     if (body.error().code == Code::kRefused) {
-      return fail(Code::kRefused, "a server runs there and asks for a key, which ps does not send", context.config.listen.text());
+      return fail(Code::kRefused, "a server runs there and asks for a key, which ps does not send",
+                  context.config.listen.text());
     }
     return tl::unexpected(body.error());
   }
@@ -71,7 +75,8 @@ Result<int> run_ps(Context& context) {
     return 0;
   }
   context.terminal.out("a server runs at " + url + "\n");
-  for (const Json& model : models.as_array()) context.terminal.out("  " + printable(model.as_string()) + "\n");
+  for (const Json& model : models.as_array())
+    context.terminal.out("  " + printable(model.as_string()) + "\n");
   return 0;
 }
 
@@ -80,12 +85,20 @@ Result<int> run_ps(Context& context) {
 std::vector<Command> server_commands() {
   return {
       {{"serve", "", "Serve the installed models through the API that your tools already speak",
-        "Listens on loopback unless told otherwise; another address needs a [[key]] and TLS in the configuration.\n"
+        "Listens on loopback unless told otherwise; another address needs a [[key]] and TLS in the "
+        "configuration.\n"
         "Ready when GET /readyz answers 200. SIGTERM lets answers in flight end, then exits 0.",
-        "cresset serve --listen 127.0.0.1:7171", with_engine_flags({{"--listen", "HOST:PORT", "where to listen"}}), 0, 0},
+        "cresset serve --listen 127.0.0.1:7171",
+        with_engine_flags({{"--listen", "HOST:PORT", "where to listen"}}), 0, 0},
        run_serve},
-      {{"ps", "", "Ask the running server which models it serves", "", "cresset ps --json",
-        {{"--listen", "HOST:PORT", "the server's address"}}, 0, 0},
+      {{"ps",
+        "",
+        "Ask the running server which models it serves",
+        "",
+        "cresset ps --json",
+        {{"--listen", "HOST:PORT", "the server's address"}},
+        0,
+        0},
        run_ps},
   };
 }

@@ -8,7 +8,8 @@ namespace {
 constexpr uint64_t kConfigBytesMax = 1u << 20;
 
 constexpr FlagSpec kCommon[] = {
-    {"--config", "FILE", "the configuration; \"-\" is stdin (default: $CRESSET_CONFIG, then the XDG directory)"},
+    {"--config", "FILE",
+     "the configuration; \"-\" is stdin (default: $CRESSET_CONFIG, then the XDG directory)"},
     {"--data", "DIR", "where models are kept (default: $CRESSET_DATA, then the XDG data directory)"},
     {"--json", "", "one JSON value on stdout, for scripts"},
 };
@@ -53,7 +54,8 @@ Status load(Context& context, bool may_be_broken) {
   context.config = std::move(loaded.config);
   context.config_errors = std::move(loaded.errors);
   if (context.config_errors.empty() || may_be_broken) return {};
-  for (size_t i = 0; i + 1 < context.config_errors.size(); ++i) print_error(context.terminal, context.config_errors[i]);
+  for (size_t i = 0; i + 1 < context.config_errors.size(); ++i)
+    print_error(context.terminal, context.config_errors[i]);
   Error last = context.config_errors.back();
   last.code = Code::kInvalid;
   return tl::unexpected(std::move(last));
@@ -69,8 +71,12 @@ std::vector<Command> commands() {
   return all;
 }
 
-std::span<const FlagSpec> common_flags() { return kCommon; }
-std::span<const FlagSpec> engine_flags() { return kEngine; }
+std::span<const FlagSpec> common_flags() {
+  return kCommon;
+}
+std::span<const FlagSpec> engine_flags() {
+  return kEngine;
+}
 
 std::vector<FlagSpec> with_engine_flags(std::vector<FlagSpec> flags) {
   flags.insert(flags.end(), std::begin(kEngine), std::end(kEngine));
@@ -79,18 +85,25 @@ std::vector<FlagSpec> with_engine_flags(std::vector<FlagSpec> flags) {
 
 int exit_code(Code code) {
   switch (code) {
-    case Code::kInvalid: return 2;
-    case Code::kNotFound: return 3;
+    case Code::kInvalid:
+      return 2;
+    case Code::kNotFound:
+      return 3;
     case Code::kRefused:
     case Code::kUnsupported:
     case Code::kLimit:
-    case Code::kExists: return 4;
-    case Code::kCorrupt: return 5;
+    case Code::kExists:
+      return 4;
+    case Code::kCorrupt:
+      return 5;
     case Code::kUnavailable:
-    case Code::kTimeout: return 6;
-    case Code::kCancelled: return 130;
+    case Code::kTimeout:
+      return 6;
+    case Code::kCancelled:
+      return 130;
     case Code::kIo:
-    case Code::kInternal: return 1;
+    case Code::kInternal:
+      return 1;
   }
   return 1;
 }

@@ -44,9 +44,13 @@ TEST(Commands, WithoutACommandTheHelpIsOnStderrAndTheUsageCodeSaysSo) {
 TEST(Commands, AnErrorIsOneLineAndItsKindIsTheExitCode) {
   Bottle bottle;
   bottle.env.put_file("/in/bad.gguf", "not a model\n");
-  const std::vector<std::pair<std::vector<std::string>, int>> cases{
-      {{"frobnicate"}, 2}, {{"show", "absent"}, 3}, {{"import", "/absent.gguf"}, 3}, {{"import", "/in/bad.gguf"}, 5},
-      {{"bench", "x", "--only", "roofline"}, 4}, {{"bench", "x", "--only", "speed"}, 2}, {{"run", "anthropic/x", "hello"}, 3}};
+  const std::vector<std::pair<std::vector<std::string>, int>> cases{{{"frobnicate"}, 2},
+                                                                    {{"show", "absent"}, 3},
+                                                                    {{"import", "/absent.gguf"}, 3},
+                                                                    {{"import", "/in/bad.gguf"}, 5},
+                                                                    {{"bench", "x", "--only", "roofline"}, 4},
+                                                                    {{"bench", "x", "--only", "speed"}, 2},
+                                                                    {{"run", "anthropic/x", "hello"}, 3}};
   for (const auto& [words, code] : cases) {
     EXPECT_EQ(bottle.run(words), code) << words.back();
     EXPECT_TRUE(bottle.terminal.err_text.starts_with("cresset: ")) << bottle.terminal.err_text;
@@ -60,8 +64,10 @@ TEST(Commands, EveryConfigurationFaultIsPrintedBeforeTheCommandIsRefused) {
   bottle.env.put_file("/c.toml", "[server]\nlisten = 3\nport = 4\n");
   EXPECT_EQ(bottle.run({"serve", "--config", "/c.toml"}), 2);
   EXPECT_FALSE(bottle.serves);
-  EXPECT_NE(bottle.terminal.err_text.find("cresset: /c.toml:2: server.listen needs a text in quotes\n"), std::string::npos);
-  EXPECT_NE(bottle.terminal.err_text.find("cresset: /c.toml:3: unknown key \"server.port\""), std::string::npos);
+  EXPECT_NE(bottle.terminal.err_text.find("cresset: /c.toml:2: server.listen needs a text in quotes\n"),
+            std::string::npos);
+  EXPECT_NE(bottle.terminal.err_text.find("cresset: /c.toml:3: unknown key \"server.port\""),
+            std::string::npos);
   EXPECT_EQ(bottle.run({"--config", "/absent.toml", "ls"}), 3);
 }
 
@@ -95,7 +101,8 @@ TEST_F(Installed, LsMarksTheDefaultAndTakesJsonOnEitherSide) {
 
 TEST_F(Installed, ShowNamesTheLicenceAndTheTemplate) {
   EXPECT_EQ(bottle.run({"show", "smol"}), 0);
-  EXPECT_NE(bottle.terminal.out_text.find("licence       not stated in the file"), std::string::npos) << bottle.terminal.out_text;
+  EXPECT_NE(bottle.terminal.out_text.find("licence       not stated in the file"), std::string::npos)
+      << bottle.terminal.out_text;
   EXPECT_EQ(bottle.run({"show", "smol", "--template"}), 0);
   EXPECT_EQ(bottle.terminal.out_text, "{{ messages }}");
   EXPECT_EQ(bottle.run({"show", "/in/base.gguf", "--json"}), 0);
@@ -134,7 +141,9 @@ TEST_F(Installed, RunTakesTheFirstWordAsAModelOnlyWhenItIsOne) {
 }
 
 TEST_F(Installed, AnAliasAndTheConfiguredDefaultLeadToTheirModel) {
-  bottle.env.put_file("/c.toml", "[model]\ndefault='base'\n[[alias]]\nname='auto'\ncandidates=['local/absent','local/smol']\n");
+  bottle.env.put_file(
+      "/c.toml",
+      "[model]\ndefault='base'\n[[alias]]\nname='auto'\ncandidates=['local/absent','local/smol']\n");
   EXPECT_EQ(bottle.run({"run", "x y", "--json", "--config=/c.toml"}), 0);
   EXPECT_EQ(json_of(bottle).find("model")->as_string(), "base");
   EXPECT_EQ(bottle.run({"run", "auto", "x", "--json", "--config=/c.toml"}), 0);
@@ -152,16 +161,23 @@ TEST_F(Installed, ARefusedAnswerIsAnErrorWithItsReason) {
   EXPECT_NE(bottle.terminal.err_text.find("the context holds 8"), std::string::npos);
 }
 
+TEST_F(Installed, AnAnswerThatEndsWithoutAnEndDoesNotHang) {
+  EXPECT_EQ(bottle.run({"run", "vanish"}), 130);
+}
+
 TEST_F(Installed, ChatKeepsTheConversationAndObeysItsCommands) {
   bottle.terminal.in_terminal = false;
-  bottle.terminal.in_text = "/system be brief\nhello\n\"\"\"two\nlines\"\"\"\n/save /out.jsonl\n/clear\n/save /cleared.jsonl\n";
+  bottle.terminal.in_text =
+      "/system be brief\nhello\n\"\"\"two\nlines\"\"\"\n/save /out.jsonl\n/clear\n/save /cleared.jsonl\n";
   EXPECT_EQ(bottle.run({"chat"}), 0) << bottle.terminal.err_text;
   EXPECT_EQ(bottle.terminal.out_text, "hello\ntwo\nlines\n");
-  EXPECT_EQ(*bottle.env.read_file("/out.jsonl", 1000),
-            "{\"role\":\"system\",\"content\":\"be brief\"}\n{\"role\":\"user\",\"content\":\"hello\"}\n"
-            "{\"role\":\"assistant\",\"content\":\"hello\"}\n{\"role\":\"user\",\"content\":\"two\\nlines\"}\n"
-            "{\"role\":\"assistant\",\"content\":\"two\\nlines\"}\n");
-  EXPECT_EQ(*bottle.env.read_file("/cleared.jsonl", 1000), "{\"role\":\"system\",\"content\":\"be brief\"}\n");
+  EXPECT_EQ(
+      *bottle.env.read_file("/out.jsonl", 1000),
+      "{\"role\":\"system\",\"content\":\"be brief\"}\n{\"role\":\"user\",\"content\":\"hello\"}\n"
+      "{\"role\":\"assistant\",\"content\":\"hello\"}\n{\"role\":\"user\",\"content\":\"two\\nlines\"}\n"
+      "{\"role\":\"assistant\",\"content\":\"two\\nlines\"}\n");
+  EXPECT_EQ(*bottle.env.read_file("/cleared.jsonl", 1000),
+            "{\"role\":\"system\",\"content\":\"be brief\"}\n");
   EXPECT_EQ(bottle.run({"chat", "base"}), 4);
 }
 
@@ -179,7 +195,8 @@ TEST_F(Installed, LogitsAreTheContractsLines) {
   EXPECT_NEAR(top[0].as_array()[1].as_number(), std::log(0.5), 1e-6);
   EXPECT_EQ(top[1].as_array()[0].as_integer(), 0);
   const float values[4] = {0, std::log(3.0F), 0, 0};
-  EXPECT_EQ(json->find("logits_sha256")->as_string(), sys::to_hex(sys::sha256(std::as_bytes(std::span(values)))));
+  EXPECT_EQ(json->find("logits_sha256")->as_string(),
+            sys::to_hex(sys::sha256(std::as_bytes(std::span(values)))));
   bottle.terminal.in_text = "{\"tokens\":[2,3]}";
   EXPECT_EQ(bottle.run({"logits", "smol", "--all"}), 0);
   EXPECT_EQ(json_of(bottle).as_array().size(), 2u);
@@ -206,9 +223,12 @@ TEST_F(Installed, TokenizeTakesTextAndBytes) {
 TEST_F(Installed, BenchPrintsALineForEachPoint) {
   EXPECT_EQ(bottle.run({"bench", "smol", "--lengths", "100,200", "--depths", "0,50", "--gen", "10"}), 0);
   EXPECT_EQ(std::count(bottle.terminal.out_text.begin(), bottle.terminal.out_text.end(), '\n'), 6);
-  EXPECT_TRUE(bottle.terminal.out_text.starts_with("{\"bench\":\"prefill\",\"tokens\":100,\"depth\":0,\"tok_s\":1000.0") ||
-              bottle.terminal.out_text.starts_with("{\"bench\":\"prefill\",\"tokens\":100,\"depth\":0,\"tok_s\":1000,") ||
-              bottle.terminal.out_text.starts_with("{\"bench\":\"prefill\",\"tokens\":100,\"depth\":0,\"tok_s\":1E3,"))
+  EXPECT_TRUE(bottle.terminal.out_text.starts_with(
+                  "{\"bench\":\"prefill\",\"tokens\":100,\"depth\":0,\"tok_s\":1000.0") ||
+              bottle.terminal.out_text.starts_with(
+                  "{\"bench\":\"prefill\",\"tokens\":100,\"depth\":0,\"tok_s\":1000,") ||
+              bottle.terminal.out_text.starts_with(
+                  "{\"bench\":\"prefill\",\"tokens\":100,\"depth\":0,\"tok_s\":1E3,"))
       << bottle.terminal.out_text;
 }
 
@@ -226,8 +246,8 @@ TEST(Pull, ReferencesBecomeUrls) {
   EXPECT_EQ(*pull_url("hf://o/r/f.gguf", "https://hub.test/"), "https://hub.test/o/r/resolve/main/f.gguf");
   EXPECT_EQ(*pull_url("hf://o/r/d/f.gguf", "https://hub.test"), "https://hub.test/o/r/resolve/main/d/f.gguf");
   EXPECT_EQ(*pull_url("file:///a.gguf", ""), "file:///a.gguf");
-  for (const char* bad : {"", "a.gguf", "hf://o/f.gguf", "hf:///r/f", "hf://o//f", "hf://o/r/", "hf://o/r/../x", "ftp://x/y",
-                          "https://x/a b", "hf://o/r/f?x", "https://x/\n"}) {
+  for (const char* bad : {"", "a.gguf", "hf://o/f.gguf", "hf:///r/f", "hf://o//f", "hf://o/r/",
+                          "hf://o/r/../x", "ftp://x/y", "https://x/a b", "hf://o/r/f?x", "https://x/\n"}) {
     EXPECT_FALSE(pull_url(bad, "https://hub.test")) << bad;
   }
 }
@@ -259,7 +279,9 @@ TEST(Pull, AChangedSourceStartsAgain) {
   CannedFile& file = bottle.network["https://m.test/smol.gguf"] = {"GGUF chat 0123456789", "\"v1\"", 1};
   EXPECT_EQ(bottle.run({"pull", "https://m.test/smol.gguf"}), 5);
   file = {"GGUF chat new", "\"v2\"", 0};
-  EXPECT_EQ(bottle.run({"pull", "https://m.test/smol.gguf", "--sha256", sys::to_hex(sys::sha256("GGUF chat new"))}), 0)
+  EXPECT_EQ(
+      bottle.run({"pull", "https://m.test/smol.gguf", "--sha256", sys::to_hex(sys::sha256("GGUF chat new"))}),
+      0)
       << bottle.terminal.err_text;
   EXPECT_NE(bottle.terminal.err_text.find("the source has changed"), std::string::npos);
 }
@@ -277,7 +299,8 @@ TEST(Pull, AWrongDigestOrNoModelInstallsNothing) {
 }
 
 TEST(Progress, ShowsSpeedAndTimeLeft) {
-  EXPECT_EQ(progress_text("pulling", 50'000'000, 200'000'000, 0, 5), "pulling 25 % of 200 MB, 10.0 MB/s, 15 s left");
+  EXPECT_EQ(progress_text("pulling", 50'000'000, 200'000'000, 0, 5),
+            "pulling 25 % of 200 MB, 10.0 MB/s, 15 s left");
   EXPECT_EQ(progress_text("pulling", 50'000'000, 200'000'000, 50'000'000, 5), "pulling 25 % of 200 MB");
   EXPECT_EQ(progress_text("pulling", 50'000'000, 0, 0, 5), "pulling 50.0 MB, 10.0 MB/s");
 }
@@ -302,7 +325,8 @@ TEST(Ps, SaysWhenNoServerRunsAndWhatOneServes) {
   bottle.network["http://127.0.0.1:7171/v1/models"] = {R"({"data":[{"id":"smol"}]})", "", 0};
   EXPECT_EQ(bottle.run({"ps", "--json"}), 0);
   EXPECT_EQ(json_of(bottle).find("models")->write(), R"(["smol"])");
-  bottle.parts.fetch = [](const net::FetchOptions&, const auto&, const auto&, const auto&) -> Result<net::FetchResult> {
+  bottle.parts.fetch = [](const net::FetchOptions&, const auto&, const auto&,
+                          const auto&) -> Result<net::FetchResult> {
     return fail(Code::kUnavailable, "connection refused");
   };
   EXPECT_EQ(bottle.run({"ps"}), 6);

@@ -5,8 +5,12 @@
 namespace cresset::cli {
 namespace {
 
-bool takes_model(const CommandSpec& command) { return command.arguments.find("MODEL") != std::string_view::npos; }
-bool takes_file(const CommandSpec& command) { return command.arguments.find("FILE") != std::string_view::npos; }
+bool takes_model(const CommandSpec& command) {
+  return command.arguments.find("MODEL") != std::string_view::npos;
+}
+bool takes_file(const CommandSpec& command) {
+  return command.arguments.find("FILE") != std::string_view::npos;
+}
 
 std::string first_words(std::span<const CommandSpec> commands) {
   std::string out;
@@ -32,7 +36,8 @@ std::string bash_script(std::span<const CommandSpec> commands, std::span<const F
       "  case $before in --config|--system) COMPREPLY=($(compgen -f -- \"$word\")); return;;\n"
       "    --data) COMPREPLY=($(compgen -d -- \"$word\")); return;; esac\n"
       "  for ((i = 1; i < COMP_CWORD; ++i)); do\n"
-      "    case ${COMP_WORDS[i]} in --config|--data) ((++i));; -*) ;; *) command=${COMP_WORDS[i]}; break;; esac\n"
+      "    case ${COMP_WORDS[i]} in --config|--data) ((++i));; -*) ;; *) command=${COMP_WORDS[i]}; break;; "
+      "esac\n"
       "  done\n"
       "  case $command in\n"
       "    '') COMPREPLY=($(compgen -W '" +
@@ -67,16 +72,22 @@ std::string fish_script(std::span<const CommandSpec> commands, std::span<const F
   const auto flag_line = [&](const std::string& condition, const FlagSpec& flag) {
     const bool file = flag.value == "FILE" || flag.value == "DIR";
     out += "complete -c cresset" + condition + " -l " + std::string(flag.name.substr(2)) +
-           (flag.value.empty() ? "" : file ? " -r -F" : " -x") + " -d " + quoted(flag.help) + "\n";
+           (flag.value.empty() ? ""
+            : file             ? " -r -F"
+                               : " -x") +
+           " -d " + quoted(flag.help) + "\n";
   };
   for (const FlagSpec& flag : common) flag_line("", flag);
   for (const CommandSpec& command : commands) {
     const size_t space = command.name.find(' ');
     const std::string first(command.name.substr(0, space));
     const std::string condition = " -n '__fish_seen_subcommand_from " + first + "'";
-    out += "complete -c cresset -n __fish_use_subcommand -a " + first + " -d " + quoted(command.summary) + "\n";
-    if (space != std::string_view::npos) out += "complete -c cresset" + condition + " -a " + std::string(command.name.substr(space + 1)) + "\n";
-    if (takes_model(command)) out += "complete -c cresset" + condition + " -a '(cresset ls --quiet 2>/dev/null)'\n";
+    out +=
+        "complete -c cresset -n __fish_use_subcommand -a " + first + " -d " + quoted(command.summary) + "\n";
+    if (space != std::string_view::npos)
+      out += "complete -c cresset" + condition + " -a " + std::string(command.name.substr(space + 1)) + "\n";
+    if (takes_model(command))
+      out += "complete -c cresset" + condition + " -a '(cresset ls --quiet 2>/dev/null)'\n";
     if (takes_file(command)) out += "complete -c cresset" + condition + " -F\n";
     if (command.name == "completion") out += "complete -c cresset" + condition + " -a 'bash zsh fish'\n";
     for (const FlagSpec& flag : command.flags) flag_line(condition, flag);
@@ -94,7 +105,9 @@ Result<std::string> completion_script(std::string_view shell, std::span<const Co
            "complete -F _cresset cresset\n";
   }
   if (shell == "fish") return fish_script(commands, common);
-  return fail(Code::kInvalid, "no completion for \"" + std::string(shell.substr(0, 40)) + "\"; there are bash, zsh, fish", "completion");
+  return fail(Code::kInvalid,
+              "no completion for \"" + std::string(shell.substr(0, 40)) + "\"; there are bash, zsh, fish",
+              "completion");
 }
 
 }  // namespace cresset::cli

@@ -63,7 +63,8 @@ LoadedConfig load_config(const ConfigSources& sources, const Environment& enviro
         out.errors.push_back(set.error());
       }
     };
-    if (const auto variable = environment(environment_name(spec.key))) take(*variable, environment_name(spec.key));
+    if (const auto variable = environment(environment_name(spec.key)))
+      take(*variable, environment_name(spec.key));
     if (const auto flag = sources.flags.find(spec.key); flag != sources.flags.end()) {
       take(flag->second, sources.flag_names.at(spec.key));
     }
@@ -74,11 +75,13 @@ LoadedConfig load_config(const ConfigSources& sources, const Environment& enviro
   for (const KeyEntry& key : out.config.keys) {
     Json shown = Json::object({{"name", key.name}, {"models", Json::array()}});
     for (const std::string& model : key.models) shown.find("models")->push(model);
-    key.secret_env.empty() ? shown.set("secret_file", key.secret_file) : shown.set("secret_env", key.secret_env);
+    key.secret_env.empty() ? shown.set("secret_file", key.secret_file)
+                           : shown.set("secret_env", key.secret_env);
     out.config.settings.push_back({"key", std::move(shown), key.where});
   }
   for (const AliasEntry& alias : out.config.aliases) {
-    Json shown = Json::object({{"name", alias.name}, {"candidates", Json::array()}, {"strategy", alias.strategy}});
+    Json shown =
+        Json::object({{"name", alias.name}, {"candidates", Json::array()}, {"strategy", alias.strategy}});
     for (const std::string& candidate : alias.candidates) shown.find("candidates")->push(candidate);
     out.config.settings.push_back({"alias", std::move(shown), alias.where});
   }
@@ -113,15 +116,19 @@ Result<Secret> read_key_secret(const KeyEntry& key, sys::Env& env, const Environ
   if (!key.secret_env.empty()) {
     const auto value = environment(key.secret_env);
     if (value && !value->empty()) return Secret(*value);
-    return fail(Code::kInvalid, "the key \"" + key.name + "\" takes its secret from $" + key.secret_env +
-                                    ", which is not set; set it or remove the [[key]]", key.where);
+    return fail(Code::kInvalid,
+                "the key \"" + key.name + "\" takes its secret from $" + key.secret_env +
+                    ", which is not set; set it or remove the [[key]]",
+                key.where);
   }
   auto text = env.read_file(key.secret_file, kSecretBytesMax);
   if (!text) {
-    return fail(text.error().code, "the secret of the key \"" + key.name + "\": " + text.error().message(), key.where);
+    return fail(text.error().code, "the secret of the key \"" + key.name + "\": " + text.error().message(),
+                key.where);
   }
   std::string secret = trim(std::move(*text));
-  if (secret.empty()) return fail(Code::kInvalid, "the secret of the key \"" + key.name + "\" is empty", key.where);
+  if (secret.empty())
+    return fail(Code::kInvalid, "the secret of the key \"" + key.name + "\" is empty", key.where);
   return Secret(std::move(secret));
 }
 
@@ -153,12 +160,14 @@ std::vector<std::string> serving_warnings(const Config& config) {
   std::vector<std::string> out;
   if (!config.insecure || config.listen.is_loopback()) return out;
   if (config.keys.empty()) {
-    out.push_back(config.listen.text() + " is open without a key: anyone who reaches it can use the models and read "
-                                         "what they are told (server.insecure = true)");
+    out.push_back(config.listen.text() +
+                  " is open without a key: anyone who reaches it can use the models and read "
+                  "what they are told (server.insecure = true)");
   }
   if (config.tls_cert.empty()) {
-    out.push_back(config.listen.text() + " is served without TLS: prompts, answers and keys can be read and changed "
-                                         "on the way (server.insecure = true)");
+    out.push_back(config.listen.text() +
+                  " is served without TLS: prompts, answers and keys can be read and changed "
+                  "on the way (server.insecure = true)");
   }
   return out;
 }

@@ -1,8 +1,8 @@
 // Configuration: one TOML file, every key optional. Values come from the default, then the file, then the
 // environment (CRESSET_SERVER_LISTEN for server.listen, and so on), then a flag; each remembers from where.
 //
-// Nothing is silently ignored: an unknown key, a wrong type and a section of a later version are errors, and all
-// of them are reported together with their line. Secrets are never shown.
+// Nothing is silently ignored: an unknown key, a wrong type and a section of a later version are errors, and
+// all of them are reported together with their line. Secrets are never shown.
 #pragma once
 
 #include <cstdint>
@@ -47,19 +47,19 @@ struct AliasEntry {
 
 // One effective value, for `config show`.
 struct Setting {
-  std::string key;     // "server.listen"
+  std::string key;  // "server.listen"
   Json value;
   std::string origin;  // "default", "cresset.toml:3", "CRESSET_SERVER_LISTEN", "--listen"
 };
 
 struct Config {
   Listen listen;
-  std::string tls_cert, tls_key;   // PEM files, as paths that open from here
+  std::string tls_cert, tls_key;  // PEM files, as paths that open from here
   bool insecure = false;
   std::vector<std::string> hosts;  // more names that Host and Origin may have
   std::vector<KeyEntry> keys;
   std::vector<AliasEntry> aliases;
-  std::string model_default;       // empty: the first imported instruction model
+  std::string model_default;  // empty: the first imported instruction model
   engine::EngineOptions own_engine;
 
   std::string file;  // that was read; empty: none
@@ -67,9 +67,9 @@ struct Config {
 };
 
 struct ConfigSources {
-  std::string file;                           // empty: none
-  std::string text;                           // its content
-  std::map<std::string, std::string> flags;   // "server.listen" -> value
+  std::string file;                               // empty: none
+  std::string text;                               // its content
+  std::map<std::string, std::string> flags;       // "server.listen" -> value
   std::map<std::string, std::string> flag_names;  // "server.listen" -> "--listen"
 };
 
@@ -85,8 +85,8 @@ LoadedConfig load_config(const ConfigSources& sources, const Environment& enviro
 std::string find_config_file(sys::Env& env, const Environment& environment, const std::string& flag);
 std::string find_data_directory(const Environment& environment, const std::string& flag);
 
-// Why this configuration would not be served: a non-loopback address without keys and TLS, half a certificate,
-// a key whose secret cannot be read. Empty: it may.
+// Why this configuration would not be served: a non-loopback address without keys and TLS, half a
+// certificate, a key whose secret cannot be read. Empty: it may.
 std::vector<Error> check_serving(const Config& config, sys::Env& env, const Environment& environment);
 // What was overridden and what it gives up.
 std::vector<std::string> serving_warnings(const Config& config);

@@ -10,7 +10,7 @@ namespace {
 constexpr int64_t kTokensMax = 1 << 24;
 constexpr size_t kHostsMax = 64;
 
-ScalarSpec text(std::string key, std::string Config::*field) {
+ScalarSpec text(std::string key, std::string Config::* field) {
   return {std::move(key), ValueKind::kText,
           [field](Config& c, const Value& v, const std::string&) -> Status {
             c.*field = std::get<std::string>(v);
@@ -19,12 +19,13 @@ ScalarSpec text(std::string key, std::string Config::*field) {
           [field](const Config& c) { return Json(c.*field); }};
 }
 
-ScalarSpec number(std::string key, int engine::EngineOptions::*field, int64_t low, int64_t high) {
+ScalarSpec number(std::string key, int engine::EngineOptions::* field, int64_t low, int64_t high) {
   return {std::move(key), ValueKind::kNumber,
           [=](Config& c, const Value& v, const std::string& where) -> Status {
             const int64_t n = std::get<int64_t>(v);
             if (n < low || n > high) {
-              return fail(Code::kInvalid, "needs " + std::to_string(low) + " to " + std::to_string(high), where);
+              return fail(Code::kInvalid, "needs " + std::to_string(low) + " to " + std::to_string(high),
+                          where);
             }
             c.own_engine.*field = static_cast<int>(n);
             return {};
@@ -34,7 +35,8 @@ ScalarSpec number(std::string key, int engine::EngineOptions::*field, int64_t lo
 
 // A word out of a few, each with its value.
 template <class T>
-ScalarSpec choice(std::string key, T engine::EngineOptions::*field, std::vector<std::pair<std::string, T>> words) {
+ScalarSpec choice(std::string key, T engine::EngineOptions::* field,
+                  std::vector<std::pair<std::string, T>> words) {
   return {std::move(key), ValueKind::kText,
           [field, words](Config& c, const Value& v, const std::string& where) -> Status {
             std::string known;
@@ -81,7 +83,8 @@ std::vector<ScalarSpec> make_specs() {
          if (hosts.size() > kHostsMax) return fail(Code::kLimit, "has more than 64 names", where);
          for (const std::string& host : hosts) {
            if (host.empty() || host.find_first_of("/*@ \t") != std::string::npos) {
-             return fail(Code::kInvalid, "holds host names as a browser sends them, as in \"cresset.home.arpa\"", where);
+             return fail(Code::kInvalid,
+                         "holds host names as a browser sends them, as in \"cresset.home.arpa\"", where);
            }
          }
          c.hosts = hosts;
@@ -95,8 +98,10 @@ std::vector<ScalarSpec> make_specs() {
       text("model.default", &Config::model_default),
       number("own_engine.threads", &EngineOptions::threads, 0, 256),
       choice<KernelKind>("own_engine.kernels", &EngineOptions::kernels,
-                         {{"auto", KernelKind::kAuto}, {"scalar", KernelKind::kScalar},
-                          {"avx2", KernelKind::kAvx2}, {"avx512", KernelKind::kAvx512}}),
+                         {{"auto", KernelKind::kAuto},
+                          {"scalar", KernelKind::kScalar},
+                          {"avx2", KernelKind::kAvx2},
+                          {"avx512", KernelKind::kAvx512}}),
       choice<Arithmetic>("own_engine.arithmetic", &EngineOptions::arithmetic,
                          {{"int8", Arithmetic::kInt8}, {"float32", Arithmetic::kFloat32}}),
       number("own_engine.context_max", &EngineOptions::context_max, 0, kTokensMax),
@@ -126,22 +131,31 @@ std::string environment_name(const std::string& key) {
 }
 
 Result<int64_t> parse_bytes(std::string_view input, const std::string& where) {
-  constexpr std::pair<std::string_view, int64_t> kUnits[] = {
-      {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"GiB", 1 << 30}, {"TiB", int64_t{1} << 40}, {"kB", 1000},
-      {"MB", 1'000'000}, {"GB", 1'000'000'000}, {"TB", 1'000'000'000'000}, {"B", 1}, {"", 1}};
+  constexpr std::pair<std::string_view, int64_t> kUnits[] = {{"KiB", 1 << 10},
+                                                             {"MiB", 1 << 20},
+                                                             {"GiB", 1 << 30},
+                                                             {"TiB", int64_t{1} << 40},
+                                                             {"kB", 1000},
+                                                             {"MB", 1'000'000},
+                                                             {"GB", 1'000'000'000},
+                                                             {"TB", 1'000'000'000'000},
+                                                             {"B", 1},
+                                                             {"", 1}};
   int64_t count = 0;
   const auto [end, error] = std::from_chars(input.data(), input.data() + input.size(), count);
   std::string_view unit = input.substr(static_cast<size_t>(end - input.data()));
   while (unit.starts_with(' ')) unit.remove_prefix(1);
   for (const auto& [name, factor] : kUnits) {
-    if (error == std::errc() && count >= 0 && unit == name && count <= INT64_MAX / factor) return count * factor;
+    if (error == std::errc() && count >= 0 && unit == name && count <= INT64_MAX / factor)
+      return count * factor;
   }
   return fail(Code::kInvalid, "needs a size, as in \"512MiB\" or 1000000", where);
 }
 
 Result<Value> value_from_text(ValueKind kind, const std::string& input, const std::string& where) {
   switch (kind) {
-    case ValueKind::kText: return Value(input);
+    case ValueKind::kText:
+      return Value(input);
     case ValueKind::kNumber: {
       CRESSET_TRY(n, parse_number(input, INT64_MIN, INT64_MAX, where));
       return Value(n);

@@ -30,7 +30,8 @@ Result<Value> value_from_text(ValueKind kind, const std::string& text, const std
 // "512MiB", "2 GB", "1000".
 Result<int64_t> parse_bytes(std::string_view text, const std::string& where);
 
-// Reads sources.text into out.config; paths in it are relative to `directory`. Every fault goes to out.errors.
+// Reads sources.text into out.config; paths in it are relative to `directory`. Every fault goes to
+// out.errors.
 void read_toml(const ConfigSources& sources, const std::string& directory, LoadedConfig& out,
                std::map<std::string, std::string>& origins);
 

@@ -174,7 +174,8 @@ TEST(Config, AnAddressThatOthersReachNeedsAKeyAndTls) {
 
 TEST(Config, AKeyWithoutItsSecretIsNotServed) {
   testing::SimEnv env(1);
-  const LoadedConfig loaded = load("\n[[key]]\nname='a'\nsecret_env='K'\n[[key]]\nname='b'\nsecret_file='b.key'\n");
+  const LoadedConfig loaded =
+      load("\n[[key]]\nname='a'\nsecret_env='K'\n[[key]]\nname='b'\nsecret_file='b.key'\n");
   const auto errors = check_serving(loaded.config, env, variables());
   ASSERT_EQ(errors.size(), 2u);
   EXPECT_EQ(errors[0].where, "/etc/c.toml:2");
@@ -189,7 +190,8 @@ TEST(Listen, AddressesAreTakenApart) {
   EXPECT_TRUE(parse_listen("127.0.0.2:1", "x")->is_loopback());
   EXPECT_FALSE(parse_listen("[::]:1", "x")->is_loopback());
   EXPECT_FALSE(parse_listen("localhost.evil.test:1", "x")->is_loopback());
-  for (const char* bad : {"", "7171", ":7171", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "::1:80", "a b:1", "h:-1"}) {
+  for (const char* bad :
+       {"", "7171", ":7171", "127.0.0.1", "127.0.0.1:", "127.0.0.1:99999", "::1:80", "a b:1", "h:-1"}) {
     EXPECT_FALSE(parse_listen(bad, "x")) << bad;
   }
 }
@@ -197,7 +199,8 @@ TEST(Listen, AddressesAreTakenApart) {
 TEST(Directories, FollowXdg) {
   EXPECT_EQ(find_data_directory(variables({{"HOME", "/h"}}), ""), "/h/.local/share/cresset");
   EXPECT_EQ(find_data_directory(variables({{"HOME", "/h"}, {"XDG_DATA_HOME", "/x"}}), ""), "/x/cresset");
-  EXPECT_EQ(find_data_directory(variables({{"HOME", "/h"}, {"XDG_DATA_HOME", "relative"}}), ""), "/h/.local/share/cresset");
+  EXPECT_EQ(find_data_directory(variables({{"HOME", "/h"}, {"XDG_DATA_HOME", "relative"}}), ""),
+            "/h/.local/share/cresset");
   EXPECT_EQ(find_data_directory(variables({{"HOME", "/h"}}), "/flag"), "/flag");
   testing::SimEnv env(1);
   EXPECT_EQ(find_config_file(env, variables({{"HOME", "/h"}}), ""), "");

@@ -29,10 +29,12 @@ class Reader {
   void read(const toml::table& root) {
     for (const auto& [key_view, node] : root) {
       const std::string key(key_view.str());
-      const auto later = std::find_if(std::begin(kLater), std::end(kLater), [&](const auto& l) { return l.first == key; });
+      const auto later =
+          std::find_if(std::begin(kLater), std::end(kLater), [&](const auto& l) { return l.first == key; });
       if (later != std::end(kLater)) {
         complain(node, Code::kUnsupported,
-                 std::string(later->second) + " comes with a later version; this is " + CRESSET_VERSION + "; remove it");
+                 std::string(later->second) + " comes with a later version; this is " + CRESSET_VERSION +
+                     "; remove it");
       } else if (key == "key") {
         read_entries(key, node, [this](const toml::table& t) { read_key(t); });
       } else if (key == "alias") {
@@ -48,9 +50,13 @@ class Reader {
   }
 
  private:
-  std::string place(const toml::source_region& at) const { return file_ + ":" + std::to_string(at.begin.line); }
+  std::string place(const toml::source_region& at) const {
+    return file_ + ":" + std::to_string(at.begin.line);
+  }
   std::string place(const toml::node& node) const { return place(node.source()); }
-  void complain(const toml::node& node, Code code, std::string what) { complain(node.source(), code, std::move(what)); }
+  void complain(const toml::node& node, Code code, std::string what) {
+    complain(node.source(), code, std::move(what));
+  }
 
   void read_section(const std::string& section, const toml::node& node) {
     std::vector<std::string_view> sections{"key", "alias"}, keys;
@@ -61,7 +67,8 @@ class Reader {
       if (name.substr(0, dot) == section) keys.push_back(name.substr(dot + 1));
     }
     if (keys.empty()) {
-      complain(node, Code::kInvalid, "unknown section or key \"" + section + "\"" + did_you_mean(section, sections));
+      complain(node, Code::kInvalid,
+               "unknown section or key \"" + section + "\"" + did_you_mean(section, sections));
       return;
     }
     const toml::table* table = node.as_table();
@@ -73,7 +80,8 @@ class Reader {
       const std::string key(key_view.str());
       const std::string full = section + "." + key;
       const auto& specs = scalar_specs();
-      const auto spec = std::find_if(specs.begin(), specs.end(), [&](const ScalarSpec& s) { return s.key == full; });
+      const auto spec =
+          std::find_if(specs.begin(), specs.end(), [&](const ScalarSpec& s) { return s.key == full; });
       if (spec == specs.end()) {
         complain(value, Code::kInvalid, "unknown key \"" + full + "\"" + did_you_mean(key, keys));
       } else {
@@ -89,7 +97,8 @@ class Reader {
       complain(node, Code::kInvalid, spec.key + " " + value.error().what);
       return;
     }
-    if ((spec.key == "server.tls_cert" || spec.key == "server.tls_key")) value = Value(resolve(std::get<std::string>(*value)));
+    if ((spec.key == "server.tls_cert" || spec.key == "server.tls_key"))
+      value = Value(resolve(std::get<std::string>(*value)));
     const Status set = spec.set(out_.config, *value, where);
     if (!set) {
       out_.errors.push_back({set.error().code, spec.key + " " + set.error().what, where});
@@ -151,7 +160,8 @@ class Reader {
   }
 
   // Reads the texts of one entry; complains about what is unknown or of another type.
-  void read_members(const toml::table& table, std::string_view entry, std::map<std::string_view, std::string*> texts,
+  void read_members(const toml::table& table, std::string_view entry,
+                    std::map<std::string_view, std::string*> texts,
                     std::map<std::string_view, std::vector<std::string>*> lists) {
     std::vector<std::string_view> known;
     for (const auto& [name, to] : texts) known.push_back(name);
@@ -160,15 +170,18 @@ class Reader {
       const std::string_view key = key_view.str();
       if (const auto text = texts.find(key); text != texts.end()) {
         const auto value = node.value_exact<std::string>();
-        value && !value->empty() ? void(*text->second = *value)
-                                 : complain(node, Code::kInvalid, std::string(key) + " needs a text in quotes");
+        value && !value->empty()
+            ? void(*text->second = *value)
+            : complain(node, Code::kInvalid, std::string(key) + " needs a text in quotes");
       } else if (const auto list = lists.find(key); list != lists.end()) {
         auto value = read_texts(node);
-        value && !value->empty() ? void(*list->second = std::move(*value))
-                                 : complain(node, Code::kInvalid, std::string(key) + " needs a list of texts");
+        value && !value->empty()
+            ? void(*list->second = std::move(*value))
+            : complain(node, Code::kInvalid, std::string(key) + " needs a list of texts");
       } else {
-        complain(node, Code::kInvalid, "unknown key \"" + std::string(key) + "\" in [[" + std::string(entry) + "]]" +
-                                           did_you_mean(key, known));
+        complain(node, Code::kInvalid,
+                 "unknown key \"" + std::string(key) + "\" in [[" + std::string(entry) + "]]" +
+                     did_you_mean(key, known));
       }
     }
   }
@@ -176,11 +189,14 @@ class Reader {
   void read_key(const toml::table& table) {
     KeyEntry key;
     key.where = place(table);
-    read_members(table, "key", {{"name", &key.name}, {"secret_env", &key.secret_env}, {"secret_file", &key.secret_file}},
+    read_members(table, "key",
+                 {{"name", &key.name}, {"secret_env", &key.secret_env}, {"secret_file", &key.secret_file}},
                  {{"models", &key.models}});
-    if (key.name.empty() && !table.contains("name")) complain(table, Code::kInvalid, "a [[key]] needs a name");
+    if (key.name.empty() && !table.contains("name"))
+      complain(table, Code::kInvalid, "a [[key]] needs a name");
     if (key.secret_env.empty() == key.secret_file.empty()) {
-      complain(table, Code::kInvalid, "a [[key]] needs secret_env or secret_file, one of them (never the secret itself)");
+      complain(table, Code::kInvalid,
+               "a [[key]] needs secret_env or secret_file, one of them (never the secret itself)");
     }
     if (!key.name.empty() && !key_names_.insert(key.name).second) {
       complain(table, Code::kInvalid, "a second [[key]] named \"" + key.name + "\"");
@@ -200,20 +216,24 @@ class Reader {
       complain(table, Code::kInvalid, "a second [[alias]] named \"" + alias.name + "\"");
     }
     if (alias.strategy != "ordered") {
-      complain(table, Code::kUnsupported, "strategy \"" + alias.strategy + "\" comes with a later version; use \"ordered\"");
+      complain(table, Code::kUnsupported,
+               "strategy \"" + alias.strategy + "\" comes with a later version; use \"ordered\"");
     }
     if (alias.candidates.size() > kCandidatesMax) complain(table, Code::kLimit, "more than 32 candidates");
     for (const std::string& candidate : alias.candidates) {
       const size_t slash = candidate.find('/');
       if (slash != std::string::npos && candidate.substr(0, slash) != "local") {
         complain(table, Code::kUnsupported,
-                 "the candidate \"" + candidate + "\" is of a provider; providers come with a later version; use local/NAME");
+                 "the candidate \"" + candidate +
+                     "\" is of a provider; providers come with a later version; use local/NAME");
       }
     }
     out_.config.aliases.push_back(std::move(alias));
   }
 
-  std::string resolve(const std::string& path) const { return path.starts_with('/') ? path : directory_ + path; }
+  std::string resolve(const std::string& path) const {
+    return path.starts_with('/') ? path : directory_ + path;
+  }
 
   std::string file_, directory_;
   LoadedConfig& out_;

@@ -18,7 +18,8 @@ Result<ModelFile> find_installed(Context& context, std::string_view name) {
   }
   CRESSET_TRY(record, store->find(name));
   if (!record.is_whole) {
-    return fail(Code::kCorrupt, "its bytes are missing or cut; `cresset rm " + record.name + "` and import it again",
+    return fail(Code::kCorrupt,
+                "its bytes are missing or cut; `cresset rm " + record.name + "` and import it again",
                 record.name);
   }
   return ModelFile{record.name, store->path_of(record)};
@@ -34,19 +35,22 @@ Result<ModelFile> find_model(Context& context, const std::string& name) {
   if (name.empty() || name == "default") return find_installed(context, "default");
   if (name.starts_with(kLocal)) return find_installed(context, std::string_view(name).substr(kLocal.size()));
   const auto& aliases = context.config.aliases;
-  const auto alias = std::find_if(aliases.begin(), aliases.end(), [&](const AliasEntry& a) { return a.name == name; });
+  const auto alias =
+      std::find_if(aliases.begin(), aliases.end(), [&](const AliasEntry& a) { return a.name == name; });
   if (alias != aliases.end()) {
     // An alias leads to models, never to another alias.
     Error last{Code::kNotFound, "the alias has no candidate that is installed", name};
     for (const std::string& candidate : alias->candidates) {
       const bool is_local = candidate.starts_with(kLocal);
-      auto found = find_installed(context, is_local ? std::string_view(candidate).substr(kLocal.size()) : candidate);
+      auto found =
+          find_installed(context, is_local ? std::string_view(candidate).substr(kLocal.size()) : candidate);
       if (found) return found;
     }
     return tl::unexpected(last);
   }
   if (name.find('/') != std::string::npos) {
-    return fail(Code::kNotFound, "no provider or engine of that name is configured; an installed model is local/NAME", name);
+    return fail(Code::kNotFound,
+                "no provider or engine of that name is configured; an installed model is local/NAME", name);
   }
   return find_installed(context, name);
 }

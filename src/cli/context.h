@@ -1,5 +1,5 @@
-// What a command gets: the parts of the world it may touch, the arguments, and the configuration. Passed, never
-// ambient, so that a test gives a command a simulated disk, a fake engine and a captured terminal.
+// What a command gets: the parts of the world it may touch, the arguments, and the configuration. Passed,
+// never ambient, so that a test gives a command a simulated disk, a fake engine and a captured terminal.
 #pragma once
 
 #include <functional>
@@ -26,9 +26,9 @@ struct Parts {
       open_engine;
   std::function<Result<engine::ModelCard>(sys::Env&, const std::string& path)> read_card;
   std::function<Result<std::string>(engine::KernelKind)> kernel_name_for;
-  std::function<Result<net::FetchResult>(const net::FetchOptions&, const std::function<Status(const net::FetchResult&)>&,
-                                         const std::function<Status(std::string_view)>&,
-                                         const std::function<bool()>&)>
+  std::function<Result<net::FetchResult>(
+      const net::FetchOptions&, const std::function<Status(const net::FetchResult&)>&,
+      const std::function<Status(std::string_view)>&, const std::function<bool()>&)>
       fetch;
   std::function<Result<int>(Context&)> serve;
   // Calls `work` for each Ctrl-C, on a thread of its own, until the result dies. Only one at a time.
@@ -50,12 +50,14 @@ struct Context {
   bool json() const { return args.has("--json"); }
   // `value` on a line of stdout.
   void print_json(const Json& value) { terminal.out(value.write() + "\n"); }
-  Result<std::unique_ptr<store::ModelStore>> open_store() { return store::ModelStore::open(env, data_directory); }
+  Result<std::unique_ptr<store::ModelStore>> open_store() {
+    return store::ModelStore::open(env, data_directory);
+  }
 };
 
 // A model as the command line names it: an id, an alias, "default" (or empty), "local/NAME", a path in .gguf.
 struct ModelFile {
-  std::string id;    // "smollm2-135m-instruct", or the path
+  std::string id;  // "smollm2-135m-instruct", or the path
   std::string path;
 };
 Result<ModelFile> find_model(Context& context, const std::string& name);

@@ -50,6 +50,8 @@ class Watch {
 
 }  // namespace
 
-std::shared_ptr<void> watch_interrupts(std::function<void()> work) { return std::make_shared<Watch>(std::move(work)); }
+std::shared_ptr<void> watch_interrupts(std::function<void()> work) {
+  return std::make_shared<Watch>(std::move(work));
+}
 
 }  // namespace cresset::cli

@@ -16,7 +16,9 @@ constexpr int kLinesRemembered = 500;
 class Plain final : public LineEditor {
  public:
   explicit Plain(Terminal& terminal) : terminal_(terminal) {}
-  Result<std::optional<std::string>> read(const std::string&) override { return terminal_.read_line(kLineBytesMax); }
+  Result<std::optional<std::string>> read(const std::string&) override {
+    return terminal_.read_line(kLineBytesMax);
+  }
 
  private:
   Terminal& terminal_;
@@ -55,7 +57,8 @@ class Edited final : public LineEditor {
     std::string line(text, static_cast<size_t>(length));
     if (line.size() > kLineBytesMax) return fail(Code::kLimit, "a line of more than 1 MiB", "stdin");
     HistEvent event{};
-    if (line.find_first_not_of(" \t\r\n") != std::string::npos) ::history(history_, &event, H_ENTER, line.c_str());
+    if (line.find_first_not_of(" \t\r\n") != std::string::npos)
+      ::history(history_, &event, H_ENTER, line.c_str());
     while (!line.empty() && (line.back() == '\n' || line.back() == '\r')) line.pop_back();
     return line;
   }

@@ -1,5 +1,5 @@
-// Lines from a person: edited and recalled with the arrow keys where stdin is a terminal (libedit), plain otherwise.
-// What was typed is remembered for this run only: prompts are not written to the disk. One thread.
+// Lines from a person: edited and recalled with the arrow keys where stdin is a terminal (libedit), plain
+// otherwise. What was typed is remembered for this run only: prompts are not written to the disk. One thread.
 #pragma once
 
 #include <memory>

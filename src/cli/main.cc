@@ -12,7 +12,8 @@ int main(int count, char** words) {
     return value == nullptr ? std::nullopt : std::optional<std::string>(value);
   };
   const auto env = sys::make_posix_env();
-  const bool no_colour = !environment("NO_COLOR").value_or("").empty() || environment("TERM").value_or("") == "dumb";
+  const bool no_colour =
+      !environment("NO_COLOR").value_or("").empty() || environment("TERM").value_or("") == "dumb";
   const auto terminal = cli::make_terminal(no_colour);
   cli::Parts parts;
   parts.open_engine = engine::Engine::open;
@@ -23,5 +24,6 @@ int main(int count, char** words) {
   parts.on_interrupt = cli::watch_interrupts;
   parts.cpu = sys::read_cpu_features();
   parts.read_memory = sys::read_memory;
-  return cli::run_command_line(*env, *terminal, parts, environment, std::vector<std::string>(words + 1, words + count));
+  return cli::run_command_line(*env, *terminal, parts, environment,
+                               std::vector<std::string>(words + 1, words + count));
 }

@@ -27,7 +27,9 @@ Json card_json(const engine::ModelCard& card) {
 
 engine::ModelCard card_from_json(const Json& json) {
   engine::ModelCard card;
-  const auto number = [&](const char* key) { return static_cast<int>(std::min<uint64_t>(card_count(json, key), INT32_MAX)); };
+  const auto number = [&](const char* key) {
+    return static_cast<int>(std::min<uint64_t>(card_count(json, key), INT32_MAX));
+  };
   card.architecture = card_text(json, "architecture");
   card.name = card_text(json, "name");
   card.quantisation = card_text(json, "quantisation");
@@ -73,8 +75,9 @@ std::string card_text(const Json& card, std::string_view key) {
 
 uint64_t card_count(const Json& card, std::string_view key) {
   const Json* value = card.find(key);
-  return value != nullptr && value->is_integer() && value->as_integer() > 0 ? static_cast<uint64_t>(value->as_integer())
-                                                                            : 0;
+  return value != nullptr && value->is_integer() && value->as_integer() > 0
+             ? static_cast<uint64_t>(value->as_integer())
+             : 0;
 }
 
 std::string human_count(uint64_t count) {

@@ -16,8 +16,8 @@ std::string name_from_path(std::string_view path);
 // A member of a card as text; empty when absent.
 std::string card_text(const Json& card, std::string_view key);
 uint64_t card_count(const Json& card, std::string_view key);
-std::string human_count(uint64_t count);            // "134.5M"
-std::string human_date(int64_t unix_ms);            // "2026-11-24 22:03 UTC"
+std::string human_count(uint64_t count);  // "134.5M"
+std::string human_date(int64_t unix_ms);  // "2026-11-24 22:03 UTC"
 Json record_json(const store::ModelRecord& record, bool is_default);
 
 }  // namespace cresset::cli

@@ -15,15 +15,19 @@ std::string human_time(double seconds) {
 
 }  // namespace
 
-std::string progress_text(const std::string& what, uint64_t done, uint64_t total, uint64_t start, double seconds) {
+std::string progress_text(const std::string& what, uint64_t done, uint64_t total, uint64_t start,
+                          double seconds) {
   std::string out = what + " ";
-  out += total > 0 ? std::to_string(static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total))) +
-                         " % of " + human_bytes(total)
-                   : human_bytes(done);
+  out +=
+      total > 0
+          ? std::to_string(static_cast<int>(100.0 * static_cast<double>(done) / static_cast<double>(total))) +
+                " % of " + human_bytes(total)
+          : human_bytes(done);
   if (seconds < kSecondsForSpeed || done <= start) return out;
   const double speed = static_cast<double>(done - start) / seconds;
   out += ", " + human_bytes(static_cast<uint64_t>(speed)) + "/s";
-  if (total > done && speed > 0) out += ", " + human_time(static_cast<double>(total - done) / speed) + " left";
+  if (total > done && speed > 0)
+    out += ", " + human_time(static_cast<double>(total - done) / speed) + " left";
   return out;
 }
 

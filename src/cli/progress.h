@@ -28,6 +28,7 @@ class Progress {
 };
 
 // "copying 40 % of 1.2 GB, 100 MB/s, 7 s left".
-std::string progress_text(const std::string& what, uint64_t done, uint64_t total, uint64_t start, double seconds);
+std::string progress_text(const std::string& what, uint64_t done, uint64_t total, uint64_t start,
+                          double seconds);
 
 }  // namespace cresset::cli

@@ -9,16 +9,21 @@ constexpr int64_t kTokensMax = 1 << 24;
 
 struct RealFlag {
   FlagSpec spec;
-  std::optional<double> chat::Sampling::*field;
+  std::optional<double> chat::Sampling::* field;
   double low, high;
 };
 
 constexpr std::array<RealFlag, 6> kReal{{
     {{"--temperature", "T", "0 takes the likeliest token each time"}, &chat::Sampling::temperature, 0, 100},
     {{"--top-p", "P", "only the likeliest tokens that make up P"}, &chat::Sampling::top_p, 1e-9, 1},
-    {{"--min-p", "P", "only tokens at least P times as likely as the likeliest"}, &chat::Sampling::min_p, 0, 1},
+    {{"--min-p", "P", "only tokens at least P times as likely as the likeliest"},
+     &chat::Sampling::min_p,
+     0,
+     1},
     {{"--repetition-penalty", "R", "above 1 makes what was said less likely"},
-     &chat::Sampling::repetition_penalty, 1e-3, 100},
+     &chat::Sampling::repetition_penalty,
+     1e-3,
+     100},
     {{"--presence-penalty", "R", "-2 to 2"}, &chat::Sampling::presence_penalty, -2, 2},
     {{"--frequency-penalty", "R", "-2 to 2"}, &chat::Sampling::frequency_penalty, -2, 2},
 }};

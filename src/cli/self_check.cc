@@ -11,6 +11,10 @@ class Collector final : public provider::AnswerSink {
   Collector(sys::Env& env, provider::Schedule& schedule, std::function<void(Result<Answer>)> done)
       : env_(env), schedule_(schedule), done_(std::move(done)), asked_(env.now()) {}
 
+  ~Collector() override {
+    if (!handed_over_) hand_over(fail(Code::kCancelled, "stopped"));
+  }
+
   void on_accepted(provider::Origin) override {}
   void on_event(chat::Event event) override {
     const sys::Instant now = env_.now();
@@ -31,6 +35,7 @@ class Collector final : public provider::AnswerSink {
 
  private:
   void hand_over(Result<Answer> result) {
+    handed_over_ = true;
     auto held = std::make_shared<Result<Answer>>(std::move(result));
     schedule_.post([done = done_, held] { done(std::move(*held)); });
   }
@@ -41,6 +46,7 @@ class Collector final : public provider::AnswerSink {
   const sys::Instant asked_;
   sys::Instant first_{0};
   Answer answer_;
+  bool handed_over_ = false;
 };
 
 }  // namespace
@@ -56,7 +62,8 @@ void ask_itself(sys::Env& env, provider::Schedule& schedule, provider::Local& lo
   } else {
     request.prompts.emplace_back(std::string(kSelfCheckPrompt));
   }
-  local.answer({model.name, std::move(request), std::make_shared<Collector>(env, schedule, std::move(done)), {}});
+  local.answer(
+      {model.name, std::move(request), std::make_shared<Collector>(env, schedule, std::move(done)), {}});
 }
 
 }  // namespace cresset::cli

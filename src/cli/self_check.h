@@ -1,5 +1,5 @@
-// The first answer of a fresh server, asked by itself: proof, for its owner's eyes, that the default model answers
-// on this machine, and how fast. Lives on the loop.
+// The first answer of a fresh server, asked by itself: proof, for its owner's eyes, that the default model
+// answers on this machine, and how fast. Lives on the loop.
 #pragma once
 
 #include <functional>

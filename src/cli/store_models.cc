@@ -22,14 +22,16 @@ StoreModels::StoreModels(store::ModelStore& store, std::string configured_defaul
 
 Result<std::string> StoreModels::path_of(const std::string& name) {
   CRESSET_TRY(record, store_.find(name));
-  if (!record.is_whole) return fail(Code::kCorrupt, "its bytes are missing or cut; import it again", record.name);
+  if (!record.is_whole)
+    return fail(Code::kCorrupt, "its bytes are missing or cut; import it again", record.name);
   return store_.path_of(record);
 }
 
 StoreModels::Snapshot StoreModels::read() const {
   auto models = std::make_shared<std::vector<provider::InstalledModel>>();
   for (const store::ModelRecord& record : store_.list().value_or(std::vector<store::ModelRecord>())) {
-    if (record.is_whole) models->push_back({record.name, record.imported_unix_ms / 1000, card_from_json(record.card)});
+    if (record.is_whole)
+      models->push_back({record.name, record.imported_unix_ms / 1000, card_from_json(record.card)});
   }
   const bool configured = !configured_default_.empty() && configured_default_ != "default";
   const auto first = configured ? store_.find(configured_default_) : store_.find_default();

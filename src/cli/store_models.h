@@ -1,6 +1,6 @@
-// StoreModels: the model store as the gateway sees it. A snapshot that is read again every second, so that what
-// another process imports or removes shows without a restart.
-// list() and default_name() on the loop; read() and path_of() on any thread.
+// StoreModels: the model store as the gateway sees it. A snapshot that is read again every second, so that
+// what another process imports or removes shows without a restart. list() and default_name() on the loop;
+// read() and path_of() on any thread.
 #pragma once
 
 #include <memory>

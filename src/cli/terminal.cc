@@ -16,7 +16,8 @@ class RealTerminal final : public Terminal {
   explicit RealTerminal(bool no_colour)
       : in_(::isatty(0) == 1), out_(::isatty(1) == 1), err_(::isatty(2) == 1), colour_(out_ && !no_colour) {}
   void out(std::string_view text) override {
-    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0) good_ = false;
+    if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size() || std::fflush(stdout) != 0)
+      good_ = false;
   }
   void err(std::string_view text) override { (void)std::fwrite(text.data(), 1, text.size(), stderr); }
   bool in_is_terminal() const override { return in_; }
@@ -74,7 +75,9 @@ class RealTerminal final : public Terminal {
 
 }  // namespace
 
-std::unique_ptr<Terminal> make_terminal(bool no_colour) { return std::make_unique<RealTerminal>(no_colour); }
+std::unique_ptr<Terminal> make_terminal(bool no_colour) {
+  return std::make_unique<RealTerminal>(no_colour);
+}
 
 std::string printable(std::string_view text) {
   std::string out;

@@ -238,9 +238,10 @@ class LocalEngine final : public Engine {
     size_t pages = 0;
     for (const auto& s : sequences) pages += (s.size() + kPagePositions - 1) / kPagePositions;
     CRESSET_TRY_STATUS(check_pages(pages));
-    constexpr size_t kRows = 64;  // of a pass: their logits are all held at once
+    constexpr size_t kRows = 64;  // of a pass whose logits are all held at once
     std::vector<KvSequence> kv(sequences.size());
-    const size_t stride = forward_->logits_stride(), rows_max = std::min(kRows, forward_->rows_max());
+    const size_t stride = forward_->logits_stride(), steps_max = forward_->rows_max();
+    const size_t rows_max = all_positions ? std::min(kRows, steps_max) : steps_max;
     std::vector<float> logits;
     for (;;) {
       std::vector<Run> runs;

@@ -32,7 +32,8 @@ chat::Request endless(size_t prompt_tokens) {
   return request;
 }
 
-// Bytes of one key-value page of the default tiny model: layers, KV heads, keys and values, positions, head, half.
+// Bytes of one key-value page of the default tiny model: layers, KV heads, keys and values, positions, head,
+// half.
 constexpr uint64_t kPageBytes = 2 * 2 * 2 * 64 * 16 * 2;
 
 TEST(EngineLimits, WritesAtMostTheTokensAskedFor) {
@@ -94,7 +95,8 @@ TEST(EngineLimits, AQueueThatIsFullIsUnavailable) {
   chat::CancelToken cancel;
   std::promise<void> entered, released;
   auto first = std::make_shared<GatheredAnswer>();
-  first->on_each = [&, is_first = true](const chat::Event&) mutable {  // holds the leader up inside its first event
+  first->on_each = [&, is_first =
+                           true](const chat::Event&) mutable {  // holds the leader up inside its first event
     if (!std::exchange(is_first, false)) return;
     entered.set_value();
     released.get_future().wait();
@@ -103,7 +105,8 @@ TEST(EngineLimits, AQueueThatIsFullIsUnavailable) {
   entered.get_future().wait();
   // One may be in the preparer's hands and one in each of its queues.
   Status status;
-  for (int i = 0; i < 4 && status; ++i) status = tiny->submit({endless(5), std::make_shared<GatheredAnswer>(), cancel});
+  for (int i = 0; i < 4 && status; ++i)
+    status = tiny->submit({endless(5), std::make_shared<GatheredAnswer>(), cancel});
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().code, Code::kUnavailable);
   cancel.cancel();
@@ -120,7 +123,8 @@ TEST(EngineLimits, ARequestBeyondTheKeyValueBudgetFails) {
   EXPECT_FALSE(tiny.answer(complete(some_tokens(100), 20))->error());
 }
 
-// The second prompt of a job is too large while the first is already being answered: after Failed nothing follows.
+// The second prompt of a job is too large while the first is already being answered: after Failed nothing
+// follows.
 TEST(EngineLimits, AnAnswerThatFailsHalfWaySaysNothingMore) {
   TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 2 * kPageBytes});
   chat::Request request = complete(some_tokens(10), 60);

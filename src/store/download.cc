@@ -25,7 +25,11 @@ std::string read_text(const Json& note, std::string_view key) {
 }  // namespace
 
 Download::Download(sys::Env& env, std::string url, std::string base, std::unique_ptr<sys::FileLock> lock)
-    : env_(env), url_(std::move(url)), path_(base + ".part"), note_path_(base + ".json"), lock_(std::move(lock)) {}
+    : env_(env),
+      url_(std::move(url)),
+      path_(base + ".part"),
+      note_path_(base + ".json"),
+      lock_(std::move(lock)) {}
 
 Result<std::unique_ptr<Download>> Download::open(sys::Env& env, const std::string& partial_directory,
                                                  const std::string& url) {
@@ -71,7 +75,8 @@ Status Download::begin(bool resumed, const std::string& etag, uint64_t total) {
   if (!resumed) size_ = durable_ = 0;
   CRESSET_TRY(file, env_.open_append(path_, !resumed));
   file_ = std::move(file);
-  if (file_->size() != size_) return fail(Code::kCorrupt, "the partial file changed under us; pull again", path_);
+  if (file_->size() != size_)
+    return fail(Code::kCorrupt, "the partial file changed under us; pull again", path_);
   etag_ = etag;
   total_ = total;
   return write_note();

@@ -1,5 +1,5 @@
-// One download in the store's partial/ folder: bytes so far, where they come from, and how many of them are sure
-// to be on the disk. It outlives the process: an interrupted pull continues from what was made durable.
+// One download in the store's partial/ folder: bytes so far, where they come from, and how many of them are
+// sure to be on the disk. It outlives the process: an interrupted pull continues from what was made durable.
 //
 //   partial/<id>.part       the bytes          partial/<id>.json   url, etag, total, durable
 // <id> is the front of the URL's SHA-256. One owner at a time (a lock); one thread.

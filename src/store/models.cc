@@ -11,9 +11,9 @@ namespace {
 constexpr uint64_t kRecordBytesMax = 4u << 20;  // a card holds the chat template
 constexpr uint64_t kBlockBytes = 4u << 20;
 constexpr size_t kNameBytesMax = 128;
-constexpr int64_t kStagedAgeMaxS = 24 * 3600;            // a copy this old belongs to a process that died
-constexpr int64_t kDownloadAgeMaxS = 30 * 24 * 3600;     // an interrupted download is kept this long
-constexpr uint64_t kFreeBytesMin = 64u << 20;            // left on the disk after an import
+constexpr int64_t kStagedAgeMaxS = 24 * 3600;         // a copy this old belongs to a process that died
+constexpr int64_t kDownloadAgeMaxS = 30 * 24 * 3600;  // an interrupted download is kept this long
+constexpr uint64_t kFreeBytesMin = 64u << 20;         // left on the disk after an import
 
 bool is_digest(std::string_view text) {
   return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string_view::npos;
@@ -32,7 +32,8 @@ Json to_json(const ModelRecord& record) {
 Result<ModelRecord> from_json(const Json& json, const std::string& where) {
   ModelRecord record;
   const auto damaged = [&](const char* what) {
-    return fail(Code::kCorrupt, std::string("a damaged record (") + what + "); import the model again", where);
+    return fail(Code::kCorrupt, std::string("a damaged record (") + what + "); import the model again",
+                where);
   };
   for (const char* key : {"name", "digest", "source"}) {
     const Json* value = json.find(key);
@@ -93,7 +94,8 @@ Status check_digest(const Addition& addition, const std::string& digest) {
 
 Status check_model_name(std::string_view name) {
   const auto is_part = [](std::string_view part) {
-    return !part.empty() && part.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") == std::string_view::npos &&
+    return !part.empty() &&
+           part.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789._-") == std::string_view::npos &&
            part.front() != '.' && part.front() != '-' && part.front() != '_';
   };
   const size_t colon = name.find(':');
@@ -101,7 +103,8 @@ Status check_model_name(std::string_view name) {
                     (colon == std::string_view::npos || is_part(name.substr(colon + 1)));
   if (good) return {};
   return fail(Code::kInvalid,
-              "not a model name: use a-z, 0-9, '.', '_', '-' and one ':tag' (not \"default\"), as in \"smollm2:135m\"",
+              "not a model name: use a-z, 0-9, '.', '_', '-' and one ':tag' (not \"default\"), as in "
+              "\"smollm2:135m\"",
               std::string(name.substr(0, kNameBytesMax)));
 }
 
@@ -120,7 +123,9 @@ std::string ModelStore::blob_path(std::string_view digest) const {
   return directory_ + "/blobs/sha256/" + std::string(digest);
 }
 
-std::string ModelStore::path_of(const ModelRecord& record) const { return blob_path(record.digest); }
+std::string ModelStore::path_of(const ModelRecord& record) const {
+  return blob_path(record.digest);
+}
 
 Result<ModelRecord> ModelStore::read_record(const std::string& name) const {
   const std::string path = record_path(name);
@@ -174,14 +179,16 @@ Result<ModelRecord> ModelStore::find_default() const {
     if (first == nullptr || record.imported_unix_ms < first->imported_unix_ms) first = &record;
   }
   if (first != nullptr) return *first;
-  return fail(Code::kNotFound, "no instruction model is installed; `cresset import FILE.gguf` or `cresset pull REF` first");
+  return fail(Code::kNotFound,
+              "no instruction model is installed; `cresset import FILE.gguf` or `cresset pull REF` first");
 }
 
 Status ModelStore::check_free_name(const Addition& addition, std::string_view digest) const {
   const auto there = read_record(addition.name);
   if (!there || there->digest == digest || !there->is_whole) return {};
   return fail(Code::kExists,
-              "the name is taken by another model; choose one with --name, or `cresset rm " + addition.name + "` first",
+              "the name is taken by another model; choose one with --name, or `cresset rm " + addition.name +
+                  "` first",
               addition.name);
 }
 
@@ -191,7 +198,8 @@ Result<ModelRecord> ModelStore::import_file(const std::string& path, const Addit
   if (stat.is_directory) return fail(Code::kInvalid, "a directory, not a model file", path);
   const auto free = env_.free_bytes(directory_);
   if (free && *free < stat.size + kFreeBytesMin) {
-    return fail(Code::kLimit, "needs " + std::to_string(stat.size) + " bytes and the disk has " + std::to_string(*free),
+    return fail(Code::kLimit,
+                "needs " + std::to_string(stat.size) + " bytes and the disk has " + std::to_string(*free),
                 directory_);
   }
   const std::string staged = directory_ + "/partial/copy-" + env_.random_hex(8);
@@ -200,7 +208,8 @@ Result<ModelRecord> ModelStore::import_file(const std::string& path, const Addit
     std::string digest;
     {
       CRESSET_TRY(out, env_.open_append(staged, true));
-      CRESSET_TRY(hex, digest_file(env_, path, addition.progress, [&](std::string_view block) { return out->append(block); }));
+      CRESSET_TRY(hex, digest_file(env_, path, addition.progress,
+                                   [&](std::string_view block) { return out->append(block); }));
       CRESSET_TRY_STATUS(out->sync());
       size = out->size();
       digest = hex;
@@ -230,8 +239,8 @@ Result<ModelRecord> ModelStore::publish(std::unique_ptr<Download> download, cons
 }
 
 // The one way to a name. Order: bytes checked, bytes under their digest, then the name.
-Result<ModelRecord> ModelStore::publish_file(const std::string& staged, const std::string& digest, uint64_t size,
-                                             const Addition& addition) {
+Result<ModelRecord> ModelStore::publish_file(const std::string& staged, const std::string& digest,
+                                             uint64_t size, const Addition& addition) {
   CRESSET_TRY_STATUS(check_digest(addition, digest));
   CRESSET_TRY(card, addition.check(staged));
   const auto lock = env_.lock(directory_ + "/lock", true);
@@ -267,7 +276,8 @@ Result<ModelStore::Removed> ModelStore::remove(std::string_view name) {
 // What a crash left behind. Under the lock, so a blob without a name is nobody's; best effort.
 void ModelStore::sweep() {
   const int64_t now_s = env_.unix_time_ms() / 1000;
-  const auto drop_old = [&](const std::string& folder, std::string_view prefix, std::string_view suffix, int64_t age_max_s) {
+  const auto drop_old = [&](const std::string& folder, std::string_view prefix, std::string_view suffix,
+                            int64_t age_max_s) {
     const auto names = env_.list(folder);
     if (!names) return;
     for (const std::string& file : *names) {

@@ -6,8 +6,9 @@
 //   lock                    held while blobs and names change together
 //
 // Crash-safe: the bytes are durable and checked before a name points at them; a name goes before its bytes.
-// Any thread, any number of processes. The store does not know what a model is: the caller's check decides, and
-// gives the card to keep. A later version seals the store per tenant: open() is the one place that will know it.
+// Any thread, any number of processes. The store does not know what a model is: the caller's check decides,
+// and gives the card to keep. A later version seals the store per tenant: open() is the one place that will
+// know it.
 #pragma once
 
 #include <cstdint>
@@ -29,8 +30,8 @@ struct ModelRecord {
   std::string digest;  // SHA-256, lower-case hex
   uint64_t size = 0;
   int64_t imported_unix_ms = 0;
-  std::string source;  // the path or URL it came from
-  Json card;           // what the check said of it: an object
+  std::string source;    // the path or URL it came from
+  Json card;             // what the check said of it: an object
   bool is_whole = true;  // the bytes are there, with the right size
 };
 
@@ -46,7 +47,8 @@ struct Addition {
   Progress progress;
 };
 
-// [a-z0-9._-]+ with at most one ":tag" of the same letters; starts with a letter or digit; "default" is reserved.
+// [a-z0-9._-]+ with at most one ":tag" of the same letters; starts with a letter or digit; "default" is
+// reserved.
 Status check_model_name(std::string_view name);
 
 class ModelStore {

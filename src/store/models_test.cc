@@ -10,7 +10,9 @@ namespace {
 
 using testing::SimEnv;
 
-std::string digest_of(const std::string& bytes) { return sys::to_hex(sys::sha256(bytes)); }
+std::string digest_of(const std::string& bytes) {
+  return sys::to_hex(sys::sha256(bytes));
+}
 
 Addition addition(std::string name, std::string source = "/in/a.gguf") {
   Addition out;
@@ -65,10 +67,12 @@ TEST(ModelStore, ABareNameAndItsLatestTagMeanTheSame) {
 }
 
 TEST(ModelStore, NamesThatCouldLeaveTheFolderAreRefused) {
-  for (const char* name : {"", "../x", "a/b", "A", ".hidden", "-flag", "a:b:c", "a:", ":b", "default", "a b", "a\n"}) {
+  for (const char* name :
+       {"", "../x", "a/b", "A", ".hidden", "-flag", "a:b:c", "a:", ":b", "default", "a b", "a\n"}) {
     EXPECT_FALSE(check_model_name(name)) << name;
   }
-  for (const char* name : {"a", "smollm2-135m-instruct", "llama3.2:1b", "q4_k"}) EXPECT_TRUE(check_model_name(name)) << name;
+  for (const char* name : {"a", "smollm2-135m-instruct", "llama3.2:1b", "q4_k"})
+    EXPECT_TRUE(check_model_name(name)) << name;
 }
 
 TEST(ModelStore, RemovingTheLastNameFreesTheBytesAndNotBefore) {
@@ -107,7 +111,9 @@ TEST(ModelStore, AWrongDigestOrARefusedFileLeavesEverythingAsItWas) {
   wrong.expected_sha256 = digest_of("c");
   EXPECT_EQ(store->import_file("/in/b.gguf", wrong).error().code, Code::kCorrupt);
   Addition refused = addition("two");
-  refused.check = [](const std::string& path) -> Result<Json> { return fail(Code::kCorrupt, "not a model", path); };
+  refused.check = [](const std::string& path) -> Result<Json> {
+    return fail(Code::kCorrupt, "not a model", path);
+  };
   EXPECT_EQ(store->import_file("/in/b.gguf", refused).error().code, Code::kCorrupt);
   EXPECT_EQ(env.files(), before);
   Addition upper = addition("two");
@@ -132,7 +138,9 @@ TEST(ModelStore, TheDefaultIsTheFirstImportedInstructionModel) {
   const auto store = open_store(env);
   EXPECT_EQ(store->find_default().error().code, Code::kNotFound);
   Addition base = addition("a-base");
-  base.check = [](const std::string&) -> Result<Json> { return Json::object({{"has_chat_template", false}}); };
+  base.check = [](const std::string&) -> Result<Json> {
+    return Json::object({{"has_chat_template", false}});
+  };
   ASSERT_TRUE(store->import_file("/in/a.gguf", base));
   env.advance(std::chrono::milliseconds(5));
   ASSERT_TRUE(store->import_file("/in/b.gguf", addition("z-first")));
@@ -189,7 +197,8 @@ TEST(ModelStore, NoFaultAtAnyStepBreaksANameOrLosesAGoodOne) {
         (void)store->remove("gone");
         EXPECT_TRUE(store->remove("new"));
         expect_sound(env, *store);
-        EXPECT_EQ(env.list("/data/blobs/sha256")->size(), 1u) << "crash " << crash << " seed " << seed << " step " << n;
+        EXPECT_EQ(env.list("/data/blobs/sha256")->size(), 1u)
+            << "crash " << crash << " seed " << seed << " step " << n;
         EXPECT_TRUE(env.list("/data/partial")->empty());
       }
       EXPECT_GT(n, 5u);
@@ -249,7 +258,8 @@ TEST(Download, AfterAPowerCutOnlySureBytesAreKept) {
     auto download = store->open_download("https://models.test/a.gguf");
     ASSERT_TRUE(download) << download.error().message();
     ASSERT_GE((*download)->size(), 10u);
-    EXPECT_EQ(*env.read_file((*download)->path(), 100), std::string("0123456789abcdefghij").substr(0, (*download)->size()));
+    EXPECT_EQ(*env.read_file((*download)->path(), 100),
+              std::string("0123456789abcdefghij").substr(0, (*download)->size()));
   }
 }
 

@@ -3,7 +3,8 @@
 //   llama_tokenize MODEL [special]     base64 lines on stdin; a line of ids for each on stdout
 //
 // Build beside a built llama.cpp (b11434):
-//   g++ -O1 -std=c++17 llama_tokenize.cc -I$L/include -I$L/ggml/include $B/src/libllama.a $B/ggml/src/libggml.a
+//   g++ -O1 -std=c++17 llama_tokenize.cc -I$L/include -I$L/ggml/include $B/src/libllama.a
+//   $B/ggml/src/libggml.a
 //       $B/ggml/src/libggml-cpu.a $B/ggml/src/libggml-base.a -fopenmp -lpthread -ldl -o llama_tokenize
 #include <iostream>
 #include <string>
@@ -40,9 +41,9 @@ int main(int argc, char** argv) {
   const llama_vocab* vocab = llama_model_get_vocab(model);
   for (std::string line; std::getline(std::cin, line);) {
     const std::string text = decode_base64(line);
-    std::vector<llama_token> ids(text.size() * 2 + 16);
-    const int n = llama_tokenize(vocab, text.data(), static_cast<int>(text.size()), ids.data(), static_cast<int>(ids.size()),
-                                 false, argc > 2);
+    std::vector<llama_token> ids(text.size() * 4 + 16);
+    const int n = llama_tokenize(vocab, text.data(), static_cast<int>(text.size()), ids.data(),
+                                 static_cast<int>(ids.size()), false, argc > 2);
     for (int i = 0; i < n; ++i) std::cout << (i > 0 ? " " : "") << ids[i];
     std::cout << "\n";
   }

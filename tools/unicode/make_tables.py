@@ -65,6 +65,7 @@ def wrap(items, width=110):
 def main():
     rows = list(records(sys.argv[1]))
     print("// Made by tools/unicode/make_tables.py from UnicodeData.txt 15.0.0. Do not edit.")
+    print("// clang-format off")
     print('#include "engine/token/unicode.h"\n')
     print("namespace cresset::engine::unicode_tables {\n")
     print("using enum CharClass;\n")

@@ -1,4 +1,5 @@
-// The tables against each other, bit for bit, on honest and hostile blocks; the scalar one against double arithmetic.
+// The tables against each other, bit for bit, on honest and hostile blocks; the scalar one against double
+// arithmetic.
 #include "engine/kernel/kernels.h"
 
 #include <gtest/gtest.h>
@@ -39,19 +40,30 @@ std::vector<float> random_floats(size_t n, uint64_t seed, float size = 1.0f) {
   return out;
 }
 
-// ---- activations ------------------------------------------------------------------------------------------------------
+// ---- activations
+// ------------------------------------------------------------------------------------------------------
 
 enum class Mood { kRandom, kAllHigh, kAllLow, kZero, kOutlier, kHuge, kTiny };
-constexpr Mood kMoods[] = {Mood::kRandom, Mood::kAllHigh, Mood::kAllLow, Mood::kZero, Mood::kOutlier, Mood::kHuge, Mood::kTiny};
+constexpr Mood kMoods[] = {Mood::kRandom,  Mood::kAllHigh, Mood::kAllLow, Mood::kZero,
+                           Mood::kOutlier, Mood::kHuge,    Mood::kTiny};
 
 std::vector<float> activations(size_t n, Mood mood, uint64_t seed) {
   std::vector<float> x = random_floats(n, seed);
   switch (mood) {
-    case Mood::kRandom: break;
-    case Mood::kAllHigh: std::fill(x.begin(), x.end(), 0.7f); break;
-    case Mood::kAllLow: std::fill(x.begin(), x.end(), -0.7f); break;
-    case Mood::kZero: std::fill(x.begin(), x.end(), 0.0f); break;
-    case Mood::kOutlier: x[seed % n] = 9000.0f; break;
+    case Mood::kRandom:
+      break;
+    case Mood::kAllHigh:
+      std::fill(x.begin(), x.end(), 0.7f);
+      break;
+    case Mood::kAllLow:
+      std::fill(x.begin(), x.end(), -0.7f);
+      break;
+    case Mood::kZero:
+      std::fill(x.begin(), x.end(), 0.0f);
+      break;
+    case Mood::kOutlier:
+      x[seed % n] = 9000.0f;
+      break;
     case Mood::kHuge:
       for (float& v : x) v *= 1e20f;
       break;
@@ -67,7 +79,8 @@ TEST(Kernels, QuantiseGivesTheSameBlocksAndStaysWithinHalfAStep) {
     for (const size_t columns : {32u, 64u, 576u, 1536u}) {
       const std::vector<float> x = activations(columns, mood, columns);
       const size_t blocks = columns / 32, stride = 3;
-      std::vector<ActivationBlock> expected(blocks * stride, ActivationBlock{}), got(blocks * stride, ActivationBlock{});
+      std::vector<ActivationBlock> expected(blocks * stride, ActivationBlock{}),
+          got(blocks * stride, ActivationBlock{});
       kScalarKernels->quantise(x.data(), columns, expected.data(), stride);
       for (const Kernels* fast : fast_kernels()) {
         fast->quantise(x.data(), columns, got.data(), stride);
@@ -77,7 +90,8 @@ TEST(Kernels, QuantiseGivesTheSameBlocksAndStaysWithinHalfAStep) {
         const ActivationBlock& block = expected[c / 32 * stride];
         EXPECT_GE(block.q[c % 32], -127);
         const double step = std::max(static_cast<double>(block.scale), static_cast<double>(kActivationLeast));
-        EXPECT_NEAR(static_cast<double>(block.scale) * block.q[c % 32], static_cast<double>(x[c]), step * 0.50001);
+        EXPECT_NEAR(static_cast<double>(block.scale) * block.q[c % 32], static_cast<double>(x[c]),
+                    step * 0.50001);
       }
       for (size_t b = 0; b < blocks; ++b) {
         const ActivationBlock& block = expected[b * stride];
@@ -90,13 +104,18 @@ TEST(Kernels, QuantiseGivesTheSameBlocksAndStaysWithinHalfAStep) {
   }
 }
 
-// ---- products -----------------------------------------------------------------------------------------------------------
+// ---- products
+// -----------------------------------------------------------------------------------------------------------
 
-bool is_plain(Format format) { return traits(format).block_items == 1; }
-bool is_super(Format format) { return traits(format).block_items == 256; }
+bool is_plain(Format format) {
+  return traits(format).block_items == 1;
+}
+bool is_super(Format format) {
+  return traits(format).block_items == 256;
+}
 
-// Rows of a format at its extremes: every quant at its least, at its most, and at random, under scales that are
-// zero, negative, subnormal and as large as a half can be.
+// Rows of a format at its extremes: every quant at its least, at its most, and at random, under scales that
+// are zero, negative, subnormal and as large as a half can be.
 std::vector<std::byte> hostile_rows(Format format, size_t rows, size_t columns, uint64_t seed) {
   const size_t blocks = rows * columns / traits(format).block_items, size = traits(format).block_bytes;
   std::vector<std::byte> out = testing::random_blocks(format, blocks, 1.0f, seed);
@@ -104,7 +123,8 @@ std::vector<std::byte> hostile_rows(Format format, size_t rows, size_t columns, 
   std::mt19937_64 random(seed + 1);
   constexpr uint16_t kScales[] = {0x0000, 0x8000, 0x0001, 0x83FF, 0x7BFF, 0xFBFF, 0x3C00, 0xBC00};
   const size_t first_scale = format == Format::kQ6_K ? 208 : 0;
-  const bool has_two = format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K || format == Format::kQ5_K;
+  const bool has_two = format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K ||
+                       format == Format::kQ5_K;
   for (size_t b = 0; b < blocks; ++b) {
     std::byte* block = out.data() + b * size;
     const uint64_t dice = random();
@@ -114,7 +134,8 @@ std::vector<std::byte> hostile_rows(Format format, size_t rows, size_t columns, 
         if (i < first_scale || i >= scale_end) block[i] = dice % 3 == 1 ? std::byte{0} : std::byte{0xFF};
       }
     }
-    for (size_t at = first_scale; at < scale_end; at += 2) std::memcpy(block + at, &kScales[random() % std::size(kScales)], 2);
+    for (size_t at = first_scale; at < scale_end; at += 2)
+      std::memcpy(block + at, &kScales[random() % std::size(kScales)], 2);
   }
   return out;
 }
@@ -135,9 +156,17 @@ struct Product {
   }
   std::vector<float> run(const Kernels& kernels, const PackedMatrix& matrix, bool accumulate) const {
     std::vector<float> y = random_floats(tokens * 20, 5);
-    const auto kernel = is_plain(format) ? kernels.gemm_float[static_cast<size_t>(format)] : kernels.gemm_int8[static_cast<size_t>(format)];
-    kernel({.panel = matrix.panel(0), .columns = columns, .tokens = tokens, .blocks = blocks.data(), .floats = floats.data(),
-            .tokens_stride = is_plain(format) ? columns : tokens, .y = y.data(), .y_stride = 20, .accumulate = accumulate});
+    const auto kernel = is_plain(format) ? kernels.gemm_float[static_cast<size_t>(format)]
+                                         : kernels.gemm_int8[static_cast<size_t>(format)];
+    kernel({.panel = matrix.panel(0),
+            .columns = columns,
+            .tokens = tokens,
+            .blocks = blocks.data(),
+            .floats = floats.data(),
+            .tokens_stride = is_plain(format) ? columns : tokens,
+            .y = y.data(),
+            .y_stride = 20,
+            .accumulate = accumulate});
     return y;
   }
 };
@@ -152,21 +181,27 @@ class KernelsOfFormat : public ::testing::TestWithParam<FormatTraits> {};
 
 TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
   const Format format = GetParam().format;
-  const std::vector<size_t> widths = is_super(format) ? std::vector<size_t>{256, 512, 1024} : std::vector<size_t>{32, 96, 576, 1536};
+  const std::vector<size_t> widths =
+      is_super(format) ? std::vector<size_t>{256, 512, 1024} : std::vector<size_t>{32, 96, 576, 1536};
   for (const size_t columns : widths) {
     for (const bool is_hostile : {false, true}) {
       const std::vector<std::byte> file =
-          is_hostile ? hostile_rows(format, 16, columns, columns)
-                     : testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns);
+          is_hostile
+              ? hostile_rows(format, 16, columns, columns)
+              : testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns);
       const PackedMatrix matrix = pack16(format, file, columns);
       for (const size_t tokens : {1u, 2u, 3u, 7u, 8u, 9u, 64u, 65u, 130u}) {
         const Mood mood = kMoods[(tokens + columns / 32) % std::size(kMoods)];
-        const Product product(format, columns, tokens, tokens == 8 ? Mood::kAllHigh : tokens == 9 ? Mood::kAllLow : mood);
+        const Product product(format, columns, tokens,
+                              tokens == 8   ? Mood::kAllHigh
+                              : tokens == 9 ? Mood::kAllLow
+                                            : mood);
         for (const bool accumulate : {false, true}) {
           const std::vector<float> expected = product.run(*kScalarKernels, matrix, accumulate);
           for (const Kernels* fast : fast_kernels()) {
             ASSERT_TRUE(same_bits(product.run(*fast, matrix, accumulate), expected))
-                << fast->name << ", " << columns << " columns, " << tokens << " tokens, hostile " << is_hostile;
+                << fast->name << ", " << columns << " columns, " << tokens << " tokens, hostile "
+                << is_hostile;
           }
         }
       }
@@ -178,9 +213,11 @@ TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
 TEST_P(KernelsOfFormat, MultiplyATokenAloneAsInABatch) {
   const Format format = GetParam().format;
   const size_t columns = 512;
-  const PackedMatrix matrix = pack16(format, testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, 9), columns);
+  const PackedMatrix matrix = pack16(
+      format, testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, 9), columns);
   const Product one(format, columns, 1, Mood::kRandom), many(format, columns, 130, Mood::kRandom);
-  const std::vector<float> alone = one.run(*kScalarKernels, matrix, false), together = many.run(*kScalarKernels, matrix, false);
+  const std::vector<float> alone = one.run(*kScalarKernels, matrix, false),
+                           together = many.run(*kScalarKernels, matrix, false);
   EXPECT_TRUE(std::equal(alone.begin(), alone.begin() + 16, together.begin()));
 }
 
@@ -188,7 +225,8 @@ TEST_P(KernelsOfFormat, MultiplyATokenAloneAsInABatch) {
 TEST_P(KernelsOfFormat, MultiplyWithinRoundingOfDoubleArithmetic) {
   const Format format = GetParam().format;
   for (const size_t columns : {256u, 1024u}) {
-    const std::vector<std::byte> file = testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns + 3);
+    const std::vector<std::byte> file =
+        testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns + 3);
     const PackedMatrix matrix = pack16(format, file, columns);
     const Product product(format, columns, 5, Mood::kRandom);
     const std::vector<float> y = product.run(*kScalarKernels, matrix, false);
@@ -202,21 +240,25 @@ TEST_P(KernelsOfFormat, MultiplyWithinRoundingOfDoubleArithmetic) {
         double sum = 0, size = 0;
         for (size_t c = 0; c < columns; ++c) {
           const ActivationBlock& b = product.blocks[c / 32 * 5 + t];
-          const double x = is_plain(format) ? static_cast<double>(product.floats[t * columns + c]) : static_cast<double>(b.scale) * b.q[c % 32];
+          const double x = is_plain(format) ? static_cast<double>(product.floats[t * columns + c])
+                                            : static_cast<double>(b.scale) * b.q[c % 32];
           sum += static_cast<double>(row[c]) * x;
           size += highest * std::fabs(x);
         }
-        const double roundings = is_plain(format) ? static_cast<double>(columns) : static_cast<double>(columns) / 16 + 4;
+        const double roundings =
+            is_plain(format) ? static_cast<double>(columns) : static_cast<double>(columns) / 16 + 4;
         EXPECT_NEAR(static_cast<double>(y[t * 20 + r]), sum, size * roundings * 0x1p-24) << "row " << r;
       }
     }
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, KernelsOfFormat, ::testing::ValuesIn(all_formats().begin(), all_formats().end()),
+INSTANTIATE_TEST_SUITE_P(All, KernelsOfFormat,
+                         ::testing::ValuesIn(all_formats().begin(), all_formats().end()),
                          [](const auto& it) { return std::string(it.param.name); });
 
-// ---- rows -----------------------------------------------------------------------------------------------------------------
+// ---- rows
+// -----------------------------------------------------------------------------------------------------------------
 
 TEST(Kernels, RowFunctionsGiveTheSameBits) {
   for (const size_t n : {1u, 5u, 15u, 16u, 17u, 31u, 64u, 100u, 576u, 1537u}) {
@@ -235,7 +277,8 @@ TEST(Kernels, RowFunctionsGiveTheSameBits) {
       };
       const std::vector<float> expected = all(*kScalarKernels);
       EXPECT_EQ(expected[6 * n], *std::max_element(x.begin(), x.end()));
-      for (const Kernels* fast : fast_kernels()) EXPECT_TRUE(same_bits(all(*fast), expected)) << fast->name << " n " << n << " size " << size;
+      for (const Kernels* fast : fast_kernels())
+        EXPECT_TRUE(same_bits(all(*fast), expected)) << fast->name << " n " << n << " size " << size;
     }
   }
 }
@@ -278,7 +321,8 @@ TEST(Kernels, ExpIsWithinItsStatedErrorAndLimits) {
   EXPECT_TRUE(std::isfinite(exp_approximation(infinity)));
 }
 
-// ---- attention ------------------------------------------------------------------------------------------------------------
+// ---- attention
+// ------------------------------------------------------------------------------------------------------------
 
 template <class Stored>
 struct Attention {
@@ -288,8 +332,12 @@ struct Attention {
   std::vector<int32_t> first, last;
 
   Attention(size_t head_size, size_t page_count, size_t query_count, int32_t window, uint64_t seed)
-      : d(head_size), pages(page_count), queries(query_count), q(random_floats(queries * d, seed)),
-        keys(random_floats(pages * 64 * d, seed + 1)), values(random_floats(pages * 64 * d, seed + 2)) {
+      : d(head_size),
+        pages(page_count),
+        queries(query_count),
+        q(random_floats(queries * d, seed)),
+        keys(random_floats(pages * 64 * d, seed + 1)),
+        values(random_floats(pages * 64 * d, seed + 2)) {
     for (size_t p = 0; p < pages; ++p) {
       std::vector<Stored> page(2 * 64 * d);
       for (size_t k = 0; k < 64; ++k) {
@@ -323,9 +371,17 @@ struct Attention {
     for (const auto& page : stored) at.push_back(page.data());
     std::vector<float> out(queries * (d + 2), 0.0f);
     std::fill_n(out.begin(), queries, -std::numeric_limits<float>::infinity());
-    (sizeof(Stored) == 2 ? kernels.attend_half : kernels.attend_float)(
-        {.q = q.data(), .queries = queries, .head_size = d, .last = last.data(), .first = first.data(), .pages = at.data(),
-         .page_first = 0, .page_end = pages, .m = out.data(), .l = out.data() + queries, .acc = out.data() + 2 * queries});
+    (sizeof(Stored) == 2 ? kernels.attend_half : kernels.attend_float)({.q = q.data(),
+                                                                        .queries = queries,
+                                                                        .head_size = d,
+                                                                        .last = last.data(),
+                                                                        .first = first.data(),
+                                                                        .pages = at.data(),
+                                                                        .page_first = 0,
+                                                                        .page_end = pages,
+                                                                        .m = out.data(),
+                                                                        .l = out.data() + queries,
+                                                                        .acc = out.data() + 2 * queries});
     return out;
   }
 };
@@ -338,20 +394,23 @@ void check_attention() {
         const Attention<Stored> a(d, 3, queries, window, d + queries);
         const std::vector<float> expected = a.run(*kScalarKernels);
         for (const Kernels* fast : fast_kernels()) {
-          ASSERT_TRUE(same_bits(a.run(*fast), expected)) << fast->name << " d " << d << " queries " << queries << " window " << window;
+          ASSERT_TRUE(same_bits(a.run(*fast), expected))
+              << fast->name << " d " << d << " queries " << queries << " window " << window;
         }
         for (size_t n = 0; n < queries; ++n) {
           std::vector<double> sum(d, 0.0);
           double total = 0;
           for (auto k = static_cast<size_t>(a.first[n]); k <= static_cast<size_t>(a.last[n]); ++k) {
             double score = 0;
-            for (size_t i = 0; i < d; ++i) score += static_cast<double>(a.q[n * d + i]) * static_cast<double>(a.keys[k * d + i]);
+            for (size_t i = 0; i < d; ++i)
+              score += static_cast<double>(a.q[n * d + i]) * static_cast<double>(a.keys[k * d + i]);
             const double p = std::exp(score);
             total += p;
             for (size_t i = 0; i < d; ++i) sum[i] += p * static_cast<double>(a.values[k * d + i]);
           }
           for (size_t i = 0; i < d; ++i) {
-            const double got = static_cast<double>(expected[2 * queries + n * d + i]) / static_cast<double>(expected[queries + n]);
+            const double got = static_cast<double>(expected[2 * queries + n * d + i]) /
+                               static_cast<double>(expected[queries + n]);
             ASSERT_NEAR(got, sum[i] / total, 2e-5) << "d " << d << " query " << n;
           }
         }
@@ -360,8 +419,12 @@ void check_attention() {
   }
 }
 
-TEST(Kernels, AttendToHalvesAsTheDefinitionSays) { check_attention<uint16_t>(); }
-TEST(Kernels, AttendToFloatsAsTheDefinitionSays) { check_attention<float>(); }
+TEST(Kernels, AttendToHalvesAsTheDefinitionSays) {
+  check_attention<uint16_t>();
+}
+TEST(Kernels, AttendToFloatsAsTheDefinitionSays) {
+  check_attention<float>();
+}
 
 }  // namespace
 }  // namespace cresset::engine

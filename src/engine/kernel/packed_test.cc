@@ -21,10 +21,18 @@ std::vector<float> read_back(const PackedMatrix& matrix) {
     block.half_sums[c % 32 / 16] = 1;
     floats[c * columns + c] = 1;
   }
-  const auto kernel = (is_plain ? kScalarKernels->gemm_float : kScalarKernels->gemm_int8)[static_cast<size_t>(matrix.format())];
+  const auto kernel = (is_plain ? kScalarKernels->gemm_float
+                                : kScalarKernels->gemm_int8)[static_cast<size_t>(matrix.format())];
   for (size_t p = 0; p < matrix.panels(); ++p) {
-    kernel({.panel = matrix.panel(p), .columns = columns, .tokens = columns, .blocks = blocks.data(), .floats = floats.data(),
-            .tokens_stride = columns, .y = y.data(), .y_stride = 16, .accumulate = false});
+    kernel({.panel = matrix.panel(p),
+            .columns = columns,
+            .tokens = columns,
+            .blocks = blocks.data(),
+            .floats = floats.data(),
+            .tokens_stride = columns,
+            .y = y.data(),
+            .y_stride = 16,
+            .accumulate = false});
     for (size_t r = 0; r < 16; ++r) {
       for (size_t c = 0; c < columns; ++c) {
         if (p * 16 + r < matrix.rows()) {
@@ -38,11 +46,13 @@ std::vector<float> read_back(const PackedMatrix& matrix) {
   return out;
 }
 
-std::vector<float> dequantise(Format format, const std::vector<std::byte>& file, size_t rows, size_t columns) {
+std::vector<float> dequantise(Format format, const std::vector<std::byte>& file, size_t rows,
+                              size_t columns) {
   std::vector<float> out(rows * columns);
   const size_t row_size = file.size() / rows;
   for (size_t r = 0; r < rows; ++r) {
-    dequantise_row(format, std::span(file).subspan(r * row_size, row_size), std::span(out).subspan(r * columns, columns));
+    dequantise_row(format, std::span(file).subspan(r * row_size, row_size),
+                   std::span(out).subspan(r * columns, columns));
   }
   return out;
 }
@@ -53,7 +63,8 @@ TEST_P(PackedOfFormat, HoldsTheValuesOfTheFile) {
   const FormatTraits& f = GetParam();
   const size_t columns = f.block_items == 256 ? 512 : 96;
   for (const size_t rows : {1u, 16u, 37u}) {
-    const std::vector<std::byte> file = testing::random_blocks(f.format, rows * columns / f.block_items, 1.0f, rows);
+    const std::vector<std::byte> file =
+        testing::random_blocks(f.format, rows * columns / f.block_items, 1.0f, rows);
     PackedMatrix matrix(f.format, rows, columns);
     for (size_t p = 0; p < matrix.panels(); ++p) matrix.pack(file, f.format, p, p + 1);
     EXPECT_EQ(matrix.bytes(), matrix.panels() * panel_bytes(f.format, columns));
@@ -64,7 +75,8 @@ TEST_P(PackedOfFormat, HoldsTheValuesOfTheFile) {
 TEST_P(PackedOfFormat, UnpacksToFloatsForTheReferenceArithmetic) {
   const FormatTraits& f = GetParam();
   const size_t columns = f.block_items == 256 ? 256 : 64, rows = 21;
-  const std::vector<std::byte> file = testing::random_blocks(f.format, rows * columns / f.block_items, 1.0f, 4);
+  const std::vector<std::byte> file =
+      testing::random_blocks(f.format, rows * columns / f.block_items, 1.0f, 4);
   PackedMatrix matrix(Format::kF32, rows, columns);
   matrix.pack(file, f.format, 0, matrix.panels());
   EXPECT_EQ(read_back(matrix), dequantise(f.format, file, rows, columns));

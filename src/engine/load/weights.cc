@@ -130,19 +130,26 @@ Status read_vector(std::vector<float>& out, const GgufTensor& tensor) {
 
 Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config, Arithmetic arithmetic,
                               Pool& pool) {
-  constexpr uint64_t kReleaseEvery = 16u << 20;
+  constexpr uint64_t kReleaseEvery = 4u << 20;
   Weights weights;
   uint64_t since_release = 0;
   const Receiver receiver{
       .matrix =
           [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
             out = PackedMatrix(arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format, tensor.rows(), tensor.columns());
-            pool.run([&](Worker& worker) {
-              worker.parallel_for(out.panels(), 8, [&](size_t begin, size_t end) { out.pack(tensor.bytes, tensor.format, begin, end); });
-            });
             weights.bytes += out.bytes();
-            since_release += tensor.bytes.size();
-            if (since_release >= kReleaseEvery) {
+            // A table of embeddings may be most of the file: it, too, is never resident twice.
+            const uint64_t panel_bytes = std::max<uint64_t>(1, tensor.bytes.size() / out.panels());
+            const size_t slice = std::max<size_t>(8, static_cast<size_t>(kReleaseEvery / panel_bytes));
+            for (size_t first = 0; first < out.panels(); first += slice) {
+              const size_t count = std::min(slice, out.panels() - first);
+              pool.run([&](Worker& worker) {
+                worker.parallel_for(count, 8, [&](size_t begin, size_t end) {
+                  out.pack(tensor.bytes, tensor.format, first + begin, first + end);
+                });
+              });
+              since_release += count * panel_bytes;
+              if (since_release < kReleaseEvery) continue;
               mapped.release_pages();
               since_release = 0;
             }
@@ -151,6 +158,7 @@ Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, M
       .vector = read_vector};
   CRESSET_TRY_STATUS(visit_tensors(file, config, weights, receiver));
   mapped.release_pages();
+  weights.file = &mapped;
   return weights;
 }
 

@@ -31,6 +31,7 @@ struct Weights {
   std::vector<float> output_norm;
   std::vector<LayerWeights> layers;
   uint64_t bytes = 0;  // of the packed matrices
+  const sys::MappedFile* file = nullptr;  // whose pages reading the embedding brings in
 
   // Missing, unexpected and wrongly shaped tensors are kCorrupt, by name. Sets config.rope_factors and
   // config.vocabulary. `mapped` is the file's mapping: its pages are released as they are done with.

@@ -40,7 +40,9 @@ std::vector<Broken> broken_models() {
     return o;
   };
   const auto without = [](std::string name) { return TinyModelOptions{.without = {std::move(name)}}; };
-  const auto also = [](std::string name, std::vector<uint64_t> d) { return TinyModelOptions{.also = {{std::move(name), std::move(d)}}}; };
+  const auto also = [](std::string name, std::vector<uint64_t> d) {
+    return TinyModelOptions{.also = {{std::move(name), std::move(d)}}};
+  };
   TinyModelOptions gemma{.architecture = "gemma3"};
   const auto gemma_with = [&](std::string name, testing::TinyValue value) {
     TinyModelOptions o = gemma;
@@ -56,11 +58,14 @@ std::vector<Broken> broken_models() {
       {"missing embeddings", without("token_embd.weight"), Code::kCorrupt, "token_embd.weight"},
       {"missing output norm", without("output_norm.weight"), Code::kCorrupt, "output_norm.weight"},
       {"missing query norm", no_query_norm, Code::kCorrupt, "blk.0.attn_q_norm.weight"},
-      {"matrix of another shape", dims("blk.0.attn_q.weight", {64, 32}), Code::kCorrupt, "blk.0.attn_q.weight"},
-      {"matrix turned over", dims("blk.0.ffn_down.weight", {64, 96}), Code::kCorrupt, "blk.0.ffn_down.weight"},
+      {"matrix of another shape", dims("blk.0.attn_q.weight", {64, 32}), Code::kCorrupt,
+       "blk.0.attn_q.weight"},
+      {"matrix turned over", dims("blk.0.ffn_down.weight", {64, 96}), Code::kCorrupt,
+       "blk.0.ffn_down.weight"},
       {"norm too long", dims("output_norm.weight", {128}), Code::kCorrupt, "output_norm.weight"},
       {"embeddings with fewer rows", dims("token_embd.weight", {64, 100}), Code::kCorrupt, ""},
-      {"embeddings of another width", dims("token_embd.weight", {96, 265}), Code::kCorrupt, "token_embd.weight"},
+      {"embeddings of another width", dims("token_embd.weight", {96, 265}), Code::kCorrupt,
+       "token_embd.weight"},
       {"bias", also("blk.0.attn_q.bias", {64}), Code::kUnsupported, "blk.0.attn_q.bias"},
       {"layer too many", also("blk.2.attn_norm.weight", {64}), Code::kUnsupported, "blk.2.attn_norm.weight"},
       {"unknown tensor", also("surprise", {3}), Code::kUnsupported, "surprise"},
@@ -72,47 +77,65 @@ std::vector<Broken> broken_models() {
       {"layers as text", key("llama.block_count", text), Code::kCorrupt, "llama.block_count"},
       {"layers as a float", key("llama.block_count", 2.0f), Code::kCorrupt, "llama.block_count"},
       {"layers not given", key("llama.block_count", {}), Code::kNotFound, "llama.block_count"},
-      {"heads that do not divide the width", key("llama.attention.head_count", 3u), Code::kCorrupt, "attention.head_count"},
-      {"heads not a multiple of the KV heads", key("llama.attention.head_count_kv", 3u), Code::kCorrupt, "head_count"},
+      {"heads that do not divide the width", key("llama.attention.head_count", 3u), Code::kCorrupt,
+       "attention.head_count"},
+      {"heads not a multiple of the KV heads", key("llama.attention.head_count_kv", 3u), Code::kCorrupt,
+       "head_count"},
       {"more KV heads than heads", key("llama.attention.head_count_kv", 8u), Code::kCorrupt, "head_count_kv"},
       {"no heads", key("llama.attention.head_count", 0u), Code::kCorrupt, "attention.head_count"},
       {"odd head size", key("llama.attention.key_length", 17u), Code::kUnsupported, "17"},
-      {"values of another size", [&] {
+      {"values of another size",
+       [&] {
          TinyModelOptions o = key("llama.attention.key_length", 16u);
          o.keys["llama.attention.value_length"] = 32u;
          return o;
-       }(), Code::kUnsupported, "value_length"},
+       }(),
+       Code::kUnsupported, "value_length"},
       {"width not in sixteens", key("llama.embedding_length", 72u), Code::kUnsupported, "embedding_length"},
       {"absurd context", key("llama.context_length", 4'294'967'295u), Code::kCorrupt, "llama.context_length"},
-      {"no epsilon", key("llama.attention.layer_norm_rms_epsilon", {}), Code::kNotFound, "layer_norm_rms_epsilon"},
-      {"epsilon of zero", key("llama.attention.layer_norm_rms_epsilon", 0.0f), Code::kCorrupt, "layer_norm_rms_epsilon"},
-      {"epsilon not a number", key("llama.attention.layer_norm_rms_epsilon", std::numeric_limits<float>::quiet_NaN()), Code::kCorrupt,
+      {"no epsilon", key("llama.attention.layer_norm_rms_epsilon", {}), Code::kNotFound,
+       "layer_norm_rms_epsilon"},
+      {"epsilon of zero", key("llama.attention.layer_norm_rms_epsilon", 0.0f), Code::kCorrupt,
+       "layer_norm_rms_epsilon"},
+      {"epsilon not a number",
+       key("llama.attention.layer_norm_rms_epsilon", std::numeric_limits<float>::quiet_NaN()), Code::kCorrupt,
        "layer_norm_rms_epsilon"},
       {"yarn", key("llama.rope.scaling.type", std::string("yarn")), Code::kUnsupported, "yarn"},
-      {"linear scaling below one", [&] {
+      {"linear scaling below one",
+       [&] {
          TinyModelOptions o = key("llama.rope.scaling.type", std::string("linear"));
          o.keys["llama.rope.scaling.factor"] = 0.0f;
          return o;
-       }(), Code::kCorrupt, "rope.scaling.factor"},
+       }(),
+       Code::kCorrupt, "rope.scaling.factor"},
       {"rope base of zero", key("llama.rope.freq_base", 0.0f), Code::kCorrupt, "rope.freq_base"},
-      {"rope of odd dimensions", key("llama.rope.dimension_count", 15u), Code::kCorrupt, "rope.dimension_count"},
-      {"rope beyond the head", key("llama.rope.dimension_count", 32u), Code::kCorrupt, "rope.dimension_count"},
+      {"rope of odd dimensions", key("llama.rope.dimension_count", 15u), Code::kCorrupt,
+       "rope.dimension_count"},
+      {"rope beyond the head", key("llama.rope.dimension_count", 32u), Code::kCorrupt,
+       "rope.dimension_count"},
       {"experts", key("llama.expert_count", 8u), Code::kUnsupported, "expert_count"},
-      {"unknown architecture", key("general.architecture", std::string("mamba")), Code::kUnsupported, "mamba"},
+      {"unknown architecture", key("general.architecture", std::string("mamba")), Code::kUnsupported,
+       "mamba"},
       {"architecture as a number", key("general.architecture", 1u), Code::kCorrupt, "general.architecture"},
       {"no architecture", key("general.architecture", {}), Code::kNotFound, "general.architecture"},
       {"no vocabulary", without("tokenizer.ggml.tokens"), Code::kNotFound, "tokenizer.ggml.tokens"},
       {"unknown tokenizer", key("tokenizer.ggml.model", std::string("t5")), Code::kUnsupported, "t5"},
-      {"unknown pre-tokenizer", key("tokenizer.ggml.pre", std::string("klingon")), Code::kUnsupported, "klingon"},
-      {"end token outside the vocabulary", key("tokenizer.ggml.eos_token_id", 70'000u), Code::kCorrupt, "eos_token_id"},
-      {"template that is no template", key("tokenizer.chat_template", std::string("{% for %}")), Code::kInvalid, "chat template"},
-      {"window pattern of zero", [&] {
+      {"unknown pre-tokenizer", key("tokenizer.ggml.pre", std::string("klingon")), Code::kUnsupported,
+       "klingon"},
+      {"end token outside the vocabulary", key("tokenizer.ggml.eos_token_id", 70'000u), Code::kCorrupt,
+       "eos_token_id"},
+      {"template that is no template", key("tokenizer.chat_template", std::string("{% for %}")),
+       Code::kInvalid, "chat template"},
+      {"window pattern of zero",
+       [&] {
          TinyModelOptions o = gemma;
          o.sliding_window = 64;
          o.keys["gemma3.attention.sliding_window_pattern"] = 0u;
          return o;
-       }(), Code::kCorrupt, "sliding_window_pattern"},
-      {"window as text", gemma_with("gemma3.attention.sliding_window", text), Code::kCorrupt, "sliding_window"},
+       }(),
+       Code::kCorrupt, "sliding_window_pattern"},
+      {"window as text", gemma_with("gemma3.attention.sliding_window", text), Code::kCorrupt,
+       "sliding_window"},
   };
 }
 

@@ -80,6 +80,7 @@ class Forward {
   const Weights& weights_;
   const Kernels& kernels_;
   bool is_float_;
+  size_t embedded_since_release_ = 0;  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
 
   // The batch in work.

@@ -9,7 +9,9 @@
 namespace cresset::engine {
 namespace {
 
-chat::TokenReport report_of(int token) { return {{token, {}, -1.0}, {}}; }
+chat::TokenReport report_of(int token) {
+  return {{token, {}, -1.0}, {}};
+}
 
 struct Shown {
   std::string text;
@@ -65,7 +67,8 @@ TEST(AnswerText, HoldsBackWhatMayBecomeAStop) {
 
 // Control tokens have no text; their reports come all the same.
 TEST(AnswerText, ReportsTokensWithoutText) {
-  EXPECT_EQ(show({"", "a", "", "\xe3", "", "\x81\x82", ""}, {}).tokens, (std::vector<int>{0, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(show({"", "a", "", "\xe3", "", "\x81\x82", ""}, {}).tokens,
+            (std::vector<int>{0, 1, 2, 3, 4, 5, 6}));
   EXPECT_EQ(show({"S", "", "x"}, {"ST"}).tokens, (std::vector<int>{0, 1, 2}));
 }
 
@@ -87,10 +90,12 @@ TEST(AnswerText, ReportsTheTokensWhoseTextIsShown) {
   EXPECT_EQ(shown.tokens, (std::vector<int>{0, 1}));  // the second begins before the stop, the third does not
 }
 
-// Random bytes and characters cut into random tokens, with stops that occur: always what the whole text gives.
+// Random bytes and characters cut into random tokens, with stops that occur: always what the whole text
+// gives.
 TEST(AnswerText, CutsAsTheWholeTextWouldBeCut) {
   std::mt19937_64 random(5);
-  const std::vector<std::string> alphabet{"a", "b", "ab", "\xc3\xa9", "\xe3\x81\x82", "\xf0\x9f\x8c\x8a", "\xff", "\xe3\x81", "\x82", "S"};
+  const std::vector<std::string> alphabet{
+      "a", "b", "ab", "\xc3\xa9", "\xe3\x81\x82", "\xf0\x9f\x8c\x8a", "\xff", "\xe3\x81", "\x82", "S"};
   for (int round = 0; round < 4000; ++round) {
     std::string whole;
     for (size_t i = random() % 24; i > 0; --i) whole += alphabet[random() % alphabet.size()];

@@ -40,7 +40,8 @@ TEST(KvCache, APageIsClearWhenItIsTakenAgain) {
   for (int round = 0; round < 3; ++round) {
     auto page = cache.take();
     const unsigned char* end = page->data() + kShape.page_bytes();
-    EXPECT_TRUE(std::all_of(page->data(), page->data() + (end - page->data()), [](unsigned char b) { return b == 0; }));
+    EXPECT_TRUE(std::all_of(page->data(), page->data() + (end - page->data()),
+                            [](unsigned char b) { return b == 0; }));
     std::memset(page->data(), 0xFF, kShape.page_bytes());
     cache.give_back(std::move(page));
   }

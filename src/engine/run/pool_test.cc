@@ -7,8 +7,8 @@
 namespace cresset::engine {
 namespace {
 
-// Thousands of short phases, on more threads than there are cores: every index exactly once, every phase complete
-// before the next begins.
+// Thousands of short phases, on more threads than there are cores: every index exactly once, every phase
+// complete before the next begins.
 TEST(Pool, DoesEachIndexOnceAndEndsAPhaseBeforeTheNext) {
   for (const int threads : {1, 2, 3, 8}) {
     Pool pool(threads);

@@ -27,8 +27,9 @@ PromptMaker::PromptMaker(const Tokenizer& tokenizer, const ChatTemplate* chat_te
     controls_.push_back({v.texts[i], static_cast<Token>(i)});
     if (control_leads_.find(v.texts[i][0]) == std::string::npos) control_leads_ += v.texts[i][0];
   }
-  std::stable_sort(controls_.begin(), controls_.end(),
-                   [](const Control& a, const Control& b) { return a.text.size() > b.text.size(); });
+  std::sort(controls_.begin(), controls_.end(), [](const Control& a, const Control& b) {
+    return a.text.size() != b.text.size() ? a.text.size() > b.text.size() : a.id < b.id;
+  });
 }
 
 std::vector<Token> PromptMaker::encode_pieces(std::span<const TemplatePiece> pieces) const {

@@ -18,7 +18,9 @@ std::vector<float> random_logits(size_t n, uint64_t seed) {
   return out;
 }
 
-Token choose(Sampler& sampler, std::vector<float> logits, std::vector<Token> banned = {}) { return sampler.choose(logits, banned); }
+Token choose(Sampler& sampler, std::vector<float> logits, std::vector<Token> banned = {}) {
+  return sampler.choose(logits, banned);
+}
 
 chat::Sampling with(double temperature) {
   chat::Sampling s;
@@ -32,7 +34,8 @@ std::vector<double> reference(const std::vector<float>& logits, const chat::Samp
   const size_t n = logits.size();
   std::vector<size_t> order(n);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
   std::vector<double> p(n);
   const double top = static_cast<double>(logits[order[0]]);
   for (size_t i = 0; i < n; ++i) p[i] = std::exp((static_cast<double>(logits[i]) - top) / *s.temperature);
@@ -105,13 +108,14 @@ TEST_P(SamplerDraws, FollowTheDistributionThatWasAskedFor) {
   EXPECT_LT(statistic, freedom + 5 * std::sqrt(2.0 * std::max(1, freedom))) << "freedom " << freedom;
 }
 
-INSTANTIATE_TEST_SUITE_P(All, SamplerDraws,
-                         ::testing::Values(Case{"plain", 1, 0, 1, 0}, Case{"hot", 2, 0, 1, 0}, Case{"cold", 0.3, 0, 1, 0},
-                                           Case{"topk", 1, 10, 1, 0}, Case{"topk_one", 1, 1, 1, 0}, Case{"topp", 1, 0, 0.6, 0},
-                                           Case{"topp_wide", 1, 0, 0.97, 0}, Case{"minp", 1, 0, 1, 0.2},
-                                           Case{"topk_topp", 1, 40, 0.8, 0}, Case{"topk_topp_minp", 1.5, 100, 0.9, 0.1},
-                                           Case{"topp_minp", 1, 0, 0.9, 0.3}, Case{"topk_above_all", 1, 1000, 1, 0}),
-                         [](const auto& it) { return std::string(it.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    All, SamplerDraws,
+    ::testing::Values(Case{"plain", 1, 0, 1, 0}, Case{"hot", 2, 0, 1, 0}, Case{"cold", 0.3, 0, 1, 0},
+                      Case{"topk", 1, 10, 1, 0}, Case{"topk_one", 1, 1, 1, 0}, Case{"topp", 1, 0, 0.6, 0},
+                      Case{"topp_wide", 1, 0, 0.97, 0}, Case{"minp", 1, 0, 1, 0.2},
+                      Case{"topk_topp", 1, 40, 0.8, 0}, Case{"topk_topp_minp", 1.5, 100, 0.9, 0.1},
+                      Case{"topp_minp", 1, 0, 0.9, 0.3}, Case{"topk_above_all", 1, 1000, 1, 0}),
+    [](const auto& it) { return std::string(it.param.name); });
 
 // The set that can be drawn is exactly the reference's, over many rows and settings.
 TEST(Sampler, KeepsExactlyTheTokensThatTheLimitsKeep) {
@@ -170,8 +174,9 @@ TEST(Sampler, BannedTokensAndLowBiasAreNeverDrawn) {
   for (int i = 0; i < 1000; ++i) ASSERT_EQ(choose(forced, {5, 1, 1, 1, 5, 1}), 3);
 }
 
-// OpenAI's formula: logit - presence - frequency * count, over the answer; the repetition penalty of Keskar et al.
-// (CTRL, arXiv 1909.05858) divides what is positive and multiplies what is negative, over prompt and answer.
+// OpenAI's formula: logit - presence - frequency * count, over the answer; the repetition penalty of Keskar
+// et al. (CTRL, arXiv 1909.05858) divides what is positive and multiplies what is negative, over prompt and
+// answer.
 TEST(Sampler, PenaltiesAreWhatTheirDefinitionsSay) {
   const auto penalised = [](const chat::Sampling& s) {
     Sampler sampler(s, 1, 0, *kScalarKernels);
@@ -216,7 +221,8 @@ TEST(Sampler, ReportsTheLogSoftmaxAndTheMostProbable) {
   EXPECT_NEAR(report.chosen.logprob, static_cast<double>(logits[17]) - std::log(sum), 1e-5);
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return logits[a] > logits[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return logits[a] != logits[b] ? logits[a] > logits[b] : a < b; });
   ASSERT_EQ(report.top.size(), 20u);
   for (size_t i = 0; i < 20; ++i) EXPECT_EQ(report.top[i].token, static_cast<Token>(order[i]));
   EXPECT_TRUE(sampler.report(logits, 17, 0).top.empty());

@@ -44,7 +44,9 @@ std::string rewrite_broken(std::string_view text) {
 }
 
 // Words that are tokens as they stand skip the merges (Llama 3's tokenizer.json: ignore_merges).
-bool ignores_merges(PreType pre) { return pre == PreType::kLlama3; }
+bool ignores_merges(PreType pre) {
+  return pre == PreType::kLlama3;
+}
 
 }  // namespace
 
@@ -53,7 +55,8 @@ Result<std::unique_ptr<Tokenizer>> BytePairs::open(const Vocabulary& vocabulary)
   if (!pre) {
     const std::string name = vocabulary.pre.empty() ? "(absent)" : "\"" + vocabulary.pre + "\"";
     return fail(Code::kUnsupported,
-                "pre-tokenizer " + name + " is not known; known: gpt-2, smollm, llama-bpe, qwen2", "tokenizer.ggml.pre");
+                "pre-tokenizer " + name + " is not known; known: gpt-2, smollm, llama-bpe, qwen2",
+                "tokenizer.ggml.pre");
   }
   std::unique_ptr<BytePairs> out(new BytePairs(vocabulary, *pre));
   out->build();
@@ -104,7 +107,8 @@ void BytePairs::build() {
     found.push_back({intern(left), {intern(right), static_cast<uint32_t>(rank), result}});
   }
   std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.first, a.second.right, a.second.rank) < std::tie(b.first, b.second.right, b.second.rank);
+    return std::tie(a.first, a.second.right, a.second.rank) <
+           std::tie(b.first, b.second.right, b.second.rank);
   });
   first_merge_.assign(symbol_texts_.size() + 1, 0);
   for (const auto& [left, merge] : found) {
@@ -162,7 +166,8 @@ void BytePairs::encode_word(std::string_view word, Scratch& scratch, std::vector
   queue.clear();
   const auto size = static_cast<uint32_t>(word.size());
   for (uint32_t i = 0; i < size; ++i) {
-    symbols.push_back({static_cast<unsigned char>(word[i]), i == 0 ? kNone : i - 1, i + 1 == size ? kNone : i + 1});
+    symbols.push_back(
+        {static_cast<unsigned char>(word[i]), i == 0 ? kNone : i - 1, i + 1 == size ? kNone : i + 1});
   }
   for (uint32_t i = 0; i < size; ++i) push(scratch, i, queue);
   std::make_heap(queue.begin(), queue.end(), std::greater<>());

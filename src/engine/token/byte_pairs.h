@@ -49,15 +49,15 @@ class BytePairs final : public Tokenizer {
   std::string decode_text(std::string_view text) const override;
 
   PreType pre_;
-  std::array<std::string, 256> visible_;             // byte to its character in GPT-2's alphabet
-  std::unordered_map<char32_t, uint8_t> byte_of_;    // and back
-  std::deque<std::string> joined_;                   // texts of symbols that are nobody else's
+  std::array<std::string, 256> visible_;           // byte to its character in GPT-2's alphabet
+  std::unordered_map<char32_t, uint8_t> byte_of_;  // and back
+  std::deque<std::string> joined_;                 // texts of symbols that are nobody else's
   std::vector<std::string_view> symbol_texts_;
   std::unordered_map<std::string_view, SymbolId> symbols_;
   std::unordered_map<std::string_view, Token> tokens_;  // plain tokens by text
   std::vector<Token> symbol_tokens_;
-  std::vector<uint32_t> first_merge_;                // symbol to its merges as the left one; one more than symbols
-  std::vector<Merge> merges_;                        // by left, then right
+  std::vector<uint32_t> first_merge_;  // symbol to its merges as the left one; one more than symbols
+  std::vector<Merge> merges_;          // by left, then right
 };
 
 }  // namespace cresset::engine

@@ -11,7 +11,8 @@ namespace cresset::engine {
 namespace {
 
 constexpr int kHeightMax = 128;  // of one expression's tree
-// Text that a rendering may make beyond its output, for each byte of its input (a chain of filters over a message).
+// Text that a rendering may make beyond its output, for each byte of its input (a chain of filters over a
+// message).
 constexpr size_t kWorkPerInputByte = 16;
 
 Error to_error(const jinja::Fault& f) {
@@ -44,7 +45,8 @@ jinja::Value to_value(const Json& json, jinja::Heap& heap) {
     return heap.list(std::move(items));
   }
   jinja::Dict& dict = heap.dict();
-  for (const auto& [key, value] : json.as_object()) dict.set(heap.text(key, true), to_value(value, heap), heap);
+  for (const auto& [key, value] : json.as_object())
+    dict.set(heap.text(key, true), to_value(value, heap), heap);
   return Value::of(&dict);
 }
 
@@ -62,8 +64,10 @@ ChatTemplate::~ChatTemplate() = default;
 
 Result<ChatTemplate> ChatTemplate::open(std::string_view source, TemplateLimits limits) {
   if (source.size() > limits.source_bytes_max) {
-    return fail(Code::kLimit, std::to_string(source.size()) + " bytes long, over the limit of " +
-                std::to_string(limits.source_bytes_max), "chat template");
+    return fail(Code::kLimit,
+                std::to_string(source.size()) + " bytes long, over the limit of " +
+                    std::to_string(limits.source_bytes_max),
+                "chat template");
   }
   if (!is_utf8(source)) return fail(Code::kCorrupt, "not UTF-8", "chat template");
   try {
@@ -81,8 +85,8 @@ Result<std::vector<TemplatePiece>> ChatTemplate::render(const TemplateInput& inp
   const size_t weight = weight_of(input.messages) + weight_of(input.tools) + weight_of(input.extra);
   jinja::Heap heap(limits.output_bytes_max + weight * kWorkPerInputByte, limits.steps_max + weight);
   try {
-    jinja::Interpreter in(program_->syntax, heap, {static_cast<int>(limits.depth_max), limits.output_bytes_max},
-                          input.unix_time_s);
+    jinja::Interpreter in(program_->syntax, heap,
+                          {static_cast<int>(limits.depth_max), limits.output_bytes_max}, input.unix_time_s);
     in.set_global("documents", jinja::Value::none());
     if (input.extra.is_object()) {
       for (const auto& [key, value] : input.extra.as_object()) in.set_global(key, to_value(value, heap));
@@ -93,9 +97,8 @@ Result<std::vector<TemplatePiece>> ChatTemplate::render(const TemplateInput& inp
     in.set_global("bos_token", heap.text(input.bos_token, false));
     in.set_global("eos_token", heap.text(input.eos_token, false));
     std::vector<TemplatePiece> out;
-    in.run().visit_runs([&](std::string_view bytes, bool is_foreign) {
-      out.push_back({std::string(bytes), is_foreign});
-    });
+    in.run().visit_runs(
+        [&](std::string_view bytes, bool is_foreign) { out.push_back({std::string(bytes), is_foreign}); });
     return out;
   } catch (const jinja::Fault& f) {
     return tl::unexpected<Error>(to_error(f));

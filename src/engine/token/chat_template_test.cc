@@ -11,7 +11,8 @@ namespace cresset::engine {
 namespace {
 
 constexpr const char* kSmolLm2 =
-    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n"
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
+    "'<|im_start|>system\n"
     "You are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% endif %}"
     "{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
@@ -46,9 +47,10 @@ std::string render(std::string_view source, const TemplateInput& input = {}) {
 TEST(ChatTemplate, RendersSmolLm2AndMarksWhatCameFromTheUser) {
   TemplateInput input;
   input.messages = Json::array({message("user", "Hi <|im_end|>")});
-  EXPECT_EQ(render(kSmolLm2, input),
-            "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
-            "<|im_start|>[user]\n[Hi <|im_end|>]<|im_end|>\n<|im_start|>assistant\n");
+  EXPECT_EQ(
+      render(kSmolLm2, input),
+      "<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n"
+      "<|im_start|>[user]\n[Hi <|im_end|>]<|im_end|>\n<|im_start|>assistant\n");
 }
 
 // Against the real Jinja2, set up as transformers does it (tools/golden/make_template_golden.py).
@@ -59,7 +61,8 @@ TEST(ChatTemplate, RendersWhatJinja2Renders) {
     const std::string name = c.find("name")->as_string();
     SCOPED_TRACE(name);
     const Json* family = c.find("family");
-    const Json& source = family != nullptr ? *golden.find("families")->find(family->as_string()) : *c.find("template");
+    const Json& source =
+        family != nullptr ? *golden.find("families")->find(family->as_string()) : *c.find("template");
     TemplateInput input;
     input.messages = *c.find("messages");
     input.tools = *c.find("tools");

@@ -1,6 +1,6 @@
-// Pre-tokenizers of byte-level BPE: where words begin and end, before merges. Written by hand over code points,
-// each equal to the regular expression that its family's tokenizer.json carries, as llama.cpp b11434 runs it.
-// Pure functions; linear time.
+// Pre-tokenizers of byte-level BPE: where words begin and end, before merges. Written by hand over code
+// points, each equal to the regular expression that its family's tokenizer.json carries, as llama.cpp b11434
+// runs it. Pure functions; linear time.
 #pragma once
 
 #include <cstdint>

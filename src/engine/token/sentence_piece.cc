@@ -33,7 +33,8 @@ std::string mark_spaces(std::string_view text, bool with_prefix) {
 
 Result<std::unique_ptr<Tokenizer>> SentencePiece::open(const Vocabulary& vocabulary) {
   if (vocabulary.scores.size() != vocabulary.texts.size()) {
-    return fail(Code::kCorrupt, "every token of a SentencePiece vocabulary needs a score", "tokenizer.ggml.scores");
+    return fail(Code::kCorrupt, "every token of a SentencePiece vocabulary needs a score",
+                "tokenizer.ggml.scores");
   }
   return std::unique_ptr<Tokenizer>(new SentencePiece(vocabulary));
 }
@@ -69,7 +70,8 @@ void SentencePiece::encode_text(std::string_view plain, bool is_first, std::vect
   for (size_t at = 0; at < text.size();) {
     const size_t size = std::min(length_by_lead(text[at]), text.size() - at);
     const auto index = static_cast<uint32_t>(symbols.size());
-    symbols.push_back({at, size, index == 0 ? kNone : index - 1, at + size == text.size() ? kNone : index + 1});
+    symbols.push_back(
+        {at, size, index == 0 ? kNone : index - 1, at + size == text.size() ? kNone : index + 1});
     at += size;
   }
   if (symbols.empty()) return;

@@ -1,5 +1,5 @@
-// SentencePiece (BPE models: Llama 2, Mistral, Gemma): neighbours join, best score first, while the result is a
-// token; what is left falls back to bytes. Immutable after open; thread-safe. O(n log n) for n bytes.
+// SentencePiece (BPE models: Llama 2, Mistral, Gemma): neighbours join, best score first, while the result is
+// a token; what is left falls back to bytes. Immutable after open; thread-safe. O(n log n) for n bytes.
 #pragma once
 
 #include <array>

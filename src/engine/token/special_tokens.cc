@@ -7,7 +7,9 @@
 namespace cresset::engine {
 namespace {
 
-unsigned char byte_at(std::string_view text, size_t i) { return static_cast<unsigned char>(text[i]); }
+unsigned char byte_at(std::string_view text, size_t i) {
+  return static_cast<unsigned char>(text[i]);
+}
 
 // The end of the parsed range that holds `at`, or `at` where none does. `range` moves forward with `at`.
 size_t parsed_until(std::span<const TextRange> parsed, size_t& range, size_t at) {
@@ -37,8 +39,8 @@ SpecialTokens::SpecialTokens(const Vocabulary& vocabulary) {
   lengths_.erase(std::unique(lengths_.begin(), lengths_.end()), lengths_.end());
 }
 
-// Calls visit(entry) for each token that begins at `at`, shortest first. The sorted entries serve as a trie: each
-// further byte narrows the range that shares the prefix.
+// Calls visit(entry) for each token that begins at `at`, shortest first. The sorted entries serve as a trie:
+// each further byte narrows the range that shares the prefix.
 template <class Visit>
 void SpecialTokens::visit_matches(std::string_view text, size_t at, Visit visit) const {
   auto [low, high] = by_first_byte_[byte_at(text, at)];
@@ -48,12 +50,10 @@ void SpecialTokens::visit_matches(std::string_view text, size_t at, Visit visit)
     const unsigned char next = byte_at(text, at + depth);
     const auto first = entries_.begin() + static_cast<ptrdiff_t>(low);
     const auto last = entries_.begin() + static_cast<ptrdiff_t>(high);
-    const auto from = std::lower_bound(first, last, next, [depth](const Entry& e, unsigned char b) {
-      return byte_at(e.text, depth) < b;
-    });
-    const auto to = std::upper_bound(from, last, next, [depth](unsigned char b, const Entry& e) {
-      return b < byte_at(e.text, depth);
-    });
+    const auto from = std::lower_bound(
+        first, last, next, [depth](const Entry& e, unsigned char b) { return byte_at(e.text, depth) < b; });
+    const auto to = std::upper_bound(
+        from, last, next, [depth](unsigned char b, const Entry& e) { return b < byte_at(e.text, depth); });
     low = static_cast<size_t>(from - entries_.begin());
     high = static_cast<size_t>(to - entries_.begin());
   }
@@ -103,7 +103,8 @@ std::vector<SpecialTokens::Fragment> SpecialTokens::split(std::string_view text,
   std::vector<Fragment> tokens, out;
   std::vector<bool> taken(text.size());
   for (size_t k = 0; k < lengths_.size(); k += kBatch) take_batch(text, parsed, k, taken, tokens);
-  std::sort(tokens.begin(), tokens.end(), [](const Fragment& a, const Fragment& b) { return a.begin < b.begin; });
+  std::sort(tokens.begin(), tokens.end(),
+            [](const Fragment& a, const Fragment& b) { return a.begin < b.begin; });
   size_t done = 0;
   for (const Fragment& t : tokens) {
     if (t.begin > done) out.push_back({done, t.begin, kNoToken});

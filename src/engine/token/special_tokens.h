@@ -28,8 +28,8 @@ class SpecialTokens {
 
   explicit SpecialTokens(const Vocabulary& vocabulary);
 
-  // Covers `text` without gaps, in order. User-defined tokens are found everywhere, control and unknown ones only
-  // where they lie within one of the `parsed` ranges (sorted, apart from each other).
+  // Covers `text` without gaps, in order. User-defined tokens are found everywhere, control and unknown ones
+  // only where they lie within one of the `parsed` ranges (sorted, apart from each other).
   std::vector<Fragment> split(std::string_view text, std::span<const TextRange> parsed) const;
 
  private:
@@ -44,9 +44,9 @@ class SpecialTokens {
   void take_batch(std::string_view text, std::span<const TextRange> parsed, size_t first_length,
                   std::vector<bool>& taken, std::vector<Fragment>& out) const;
 
-  std::vector<Entry> entries_;                 // by text
+  std::vector<Entry> entries_;                  // by text
   std::array<TextRange, 256> by_first_byte_{};  // into entries_
-  std::vector<size_t> lengths_;                // distinct, longest first
+  std::vector<size_t> lengths_;                 // distinct, longest first
 };
 
 }  // namespace cresset::engine

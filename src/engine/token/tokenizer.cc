@@ -51,12 +51,17 @@ std::string Tokenizer::decode(Token token, bool with_special) const {
   const auto id = static_cast<size_t>(token);
   const std::string& text = vocabulary_.texts[id];
   switch (vocabulary_.kinds[id]) {
-    case TokenKind::kNormal: return decode_text(text);
-    case TokenKind::kUserDefined: return text;
+    case TokenKind::kNormal:
+      return decode_text(text);
+    case TokenKind::kUserDefined:
+      return text;
     case TokenKind::kControl:
-    case TokenKind::kUnknown: return with_special ? text : std::string();
-    case TokenKind::kUnused: return {};
-    case TokenKind::kByte: break;
+    case TokenKind::kUnknown:
+      return with_special ? text : std::string();
+    case TokenKind::kUnused:
+      return {};
+    case TokenKind::kByte:
+      break;
   }
   const int byte = byte_of_token_text(text);
   return byte < 0 ? std::string() : std::string(1, static_cast<char>(byte));
@@ -68,11 +73,15 @@ bool Tokenizer::is_end(Token token) const {
 
 int byte_of_token_text(std::string_view text) {
   if (text.size() != 6 || !text.starts_with("<0x") || text[5] != '>') return -1;
-  const auto digit = [](char c) { return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1; };
+  const auto digit = [](char c) {
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+  };
   const int high = digit(text[3]), low = digit(text[4]);
   return high < 0 || low < 0 ? -1 : high * 16 + low;
 }
 
-bool is_plain(TokenKind kind) { return kind != TokenKind::kControl && kind != TokenKind::kUnknown; }
+bool is_plain(TokenKind kind) {
+  return kind != TokenKind::kControl && kind != TokenKind::kUnknown;
+}
 
 }  // namespace cresset::engine

@@ -1,5 +1,6 @@
-// Tokenizer: text to token ids and back, byte for byte as llama.cpp does it. Immutable after open; thread-safe.
-// Broken UTF-8 is taken as llama.cpp takes it; no input fails, but its length is limited by the caller.
+// Tokenizer: text to token ids and back, byte for byte as llama.cpp does it. Immutable after open;
+// thread-safe. Broken UTF-8 is taken as llama.cpp takes it; no input fails, but its length is limited by the
+// caller.
 //
 // One deliberate difference: a control token comes out only where its text stands in a piece that is kParsed.
 // llama.cpp can also reach one by merging plain text; here the merge does not happen.
@@ -17,8 +18,8 @@
 namespace cresset::engine {
 
 enum class Special {
-  kAsText,   // text that looks like a control token stays text: the only setting for text from a user
-  kParsed,   // control tokens in the text become their ids: for what a template wrote itself
+  kAsText,  // text that looks like a control token stays text: the only setting for text from a user
+  kParsed,  // control tokens in the text become their ids: for what a template wrote itself
 };
 
 struct TextPiece {
@@ -32,13 +33,14 @@ class Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> open(const Vocabulary& vocabulary);
   virtual ~Tokenizer() = default;
 
-  // Appends the ids of `text`. Never adds BOS or EOS. User-defined tokens (TokenKind::kUserDefined) are always
-  // matched, as llama.cpp does. `at_start`: this piece begins the sequence or follows a special token
+  // Appends the ids of `text`. Never adds BOS or EOS. User-defined tokens (TokenKind::kUserDefined) are
+  // always matched, as llama.cpp does. `at_start`: this piece begins the sequence or follows a special token
   // (SentencePiece's space prefix, where the model has it).
   void encode(std::string_view text, Special special, bool at_start, std::vector<Token>& out) const;
 
-  // The same for pieces that make up one text (what a template rendered): words and merges run across the seams,
-  // as if it were one string, but a control token is found only where it lies wholly in kParsed pieces.
+  // The same for pieces that make up one text (what a template rendered): words and merges run across the
+  // seams, as if it were one string, but a control token is found only where it lies wholly in kParsed
+  // pieces.
   void encode(std::span<const TextPiece> pieces, bool at_start, std::vector<Token>& out) const;
 
   // The bytes of one token: may be part of a character. Control tokens give nothing unless `with_special`.

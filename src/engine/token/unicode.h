@@ -16,9 +16,9 @@ CharClass class_of(char32_t c);
 char32_t to_upper(char32_t c);
 char32_t to_lower(char32_t c);
 
-// One code point as llama.cpp reads it: only the shape of lead and continuation bytes counts, so overlong forms
-// and surrogates pass. Where the shape is wrong: U+FFFD and one byte. (Above U+10FFFF llama.cpp gives up; here
-// that too is U+FFFD and one byte.) `bytes` is not empty.
+// One code point as llama.cpp reads it: only the shape of lead and continuation bytes counts, so overlong
+// forms and surrogates pass. Where the shape is wrong: U+FFFD and one byte. (Above U+10FFFF llama.cpp gives
+// up; here that too is U+FFFD and one byte.) `bytes` is not empty.
 struct LooseCodePoint {
   char32_t value;
   uint32_t length;

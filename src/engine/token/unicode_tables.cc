@@ -1,4 +1,5 @@
 // Made by tools/unicode/make_tables.py from UnicodeData.txt 15.0.0. Do not edit.
+// clang-format off
 #include "engine/token/unicode.h"
 
 namespace cresset::engine::unicode_tables {

@@ -14,18 +14,38 @@ constexpr size_t kTokenBytesMax = 2'048;
 constexpr uint64_t kMergesMax = 4'000'000;
 constexpr size_t kTemplateBytesMax = 1u << 20;
 
-// Tokens that end an answer, by their text, whatever kind the file gives them (llama.cpp's list, llama-vocab.cpp).
-constexpr std::array<std::string_view, 22> kEndTexts{
-    "<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>",
-    "<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>",
-    "<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>",
-    "<\xef\xbd\x9c" "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>", "[e~["};
+// Tokens that end an answer, by their text, whatever kind the file gives them (llama.cpp's list,
+// llama-vocab.cpp).
+constexpr std::array<std::string_view, 22> kEndTexts{"<|eot_id|>",
+                                                     "<|im_end|>",
+                                                     "<|end|>",
+                                                     "<|return|>",
+                                                     "<|call|>",
+                                                     "<|flush|>",
+                                                     "<|calls|>",
+                                                     "<end_of_turn>",
+                                                     "<|endoftext|>",
+                                                     "</s>",
+                                                     "<|eom_id|>",
+                                                     "<EOT>",
+                                                     "_<EOT>",
+                                                     "[EOT]",
+                                                     "[EOS]",
+                                                     "<|end_of_text|>",
+                                                     "<end_of_utterance>",
+                                                     "<eos>",
+                                                     "<turn|>",
+                                                     "<|tool_response>",
+                                                     "<\xef\xbd\x9c"
+                                                     "end\xe2\x96\x81of\xe2\x96\x81sentence\xef\xbd\x9c>",
+                                                     "[e~["};
 
 // Fill-in-the-middle tokens: control tokens too, but they end nothing.
 constexpr std::array<std::string_view, 21> kMiddleTexts{
-    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", "<PRE>", "<|fim_suffix|>", "<fim-suffix>", "<fim_suffix>",
-    "<SUF>", "<|fim_middle|>", "<fim-middle>", "<fim_middle>", "<MID>", "<|fim_pad|>", "<fim-pad>", "<fim_pad>",
-    "<PAD>", "[PAD]", "<|fim_repo|>", "<|repo_name|>", "<reponame>", "<|file_sep|>"};
+    "<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>",   "<PRE>",        "<|fim_suffix|>", "<fim-suffix>",
+    "<fim_suffix>",   "<SUF>",        "<|fim_middle|>", "<fim-middle>", "<fim_middle>",   "<MID>",
+    "<|fim_pad|>",    "<fim-pad>",    "<fim_pad>",      "<PAD>",        "[PAD]",          "<|fim_repo|>",
+    "<|repo_name|>",  "<reponame>",   "<|file_sep|>"};
 
 tl::unexpected<Error> corrupt(std::string what, std::string_view key) {
   return fail(Code::kCorrupt, std::move(what), std::string(key));
@@ -42,8 +62,10 @@ class Reader {
     } else if (model == "llama") {
       out_.kind = TokenizerKind::kSentencePiece;
     } else {
-      return fail(Code::kUnsupported, "tokenizer model \"" + std::string(model.substr(0, 64)) +
-                  "\" is not known; known: gpt2 (byte-level BPE), llama (SentencePiece)", "tokenizer.ggml.model");
+      return fail(Code::kUnsupported,
+                  "tokenizer model \"" + std::string(model.substr(0, 64)) +
+                      "\" is not known; known: gpt2 (byte-level BPE), llama (SentencePiece)",
+                  "tokenizer.ggml.model");
     }
     CRESSET_TRY(pre, file_.read_string_or("tokenizer.ggml.pre", ""));
     out_.pre = pre.substr(0, 64);
@@ -66,13 +88,15 @@ class Reader {
   Status check_count(std::string_view key, uint64_t max) {
     const GgufValue* value = file_.find(key);
     if (value != nullptr && value->is_array() && value->item_count() > max) {
-      return corrupt(std::to_string(value->item_count()) + " items, over the limit of " + std::to_string(max), key);
+      return corrupt(std::to_string(value->item_count()) + " items, over the limit of " + std::to_string(max),
+                     key);
     }
     return {};
   }
   Status check_same_count(std::string_view key, size_t count) {
     if (count == out_.texts.size()) return {};
-    return corrupt(std::to_string(count) + " items for " + std::to_string(out_.texts.size()) + " tokens", key);
+    return corrupt(std::to_string(count) + " items for " + std::to_string(out_.texts.size()) + " tokens",
+                   key);
   }
 
   Status read_texts() {
@@ -86,9 +110,11 @@ class Reader {
       const auto where = [&] { return std::string(kKey) + "[" + std::to_string(i) + "]"; };
       if (texts[i].size() > kTokenBytesMax) {
         return corrupt("token of " + std::to_string(texts[i].size()) + " bytes, over the limit of " +
-                       std::to_string(kTokenBytesMax), where());
+                           std::to_string(kTokenBytesMax),
+                       where());
       }
-      if (!texts[i].empty() && !seen.insert(texts[i]).second) return corrupt("the same text as an earlier token", where());
+      if (!texts[i].empty() && !seen.insert(texts[i]).second)
+        return corrupt("the same text as an earlier token", where());
     }
     out_.texts.assign(texts.begin(), texts.end());
     return {};
@@ -102,9 +128,9 @@ class Reader {
     CRESSET_TRY(numbers, file_.read_integers(kKey));
     CRESSET_TRY_STATUS(check_same_count(kKey, numbers.size()));
     // 0 is "undefined": such a token is never made and shows nothing.
-    constexpr std::array<TokenKind, 7> kKinds{TokenKind::kUnused,      TokenKind::kNormal, TokenKind::kUnknown,
-                                              TokenKind::kControl,     TokenKind::kUserDefined,
-                                              TokenKind::kUnused,      TokenKind::kByte};
+    constexpr std::array<TokenKind, 7> kKinds{
+        TokenKind::kUnused,      TokenKind::kNormal, TokenKind::kUnknown, TokenKind::kControl,
+        TokenKind::kUserDefined, TokenKind::kUnused, TokenKind::kByte};
     for (size_t i = 0; i < numbers.size(); ++i) {
       if (numbers[i] < 0 || numbers[i] > 6) {
         return corrupt("type " + std::to_string(numbers[i]) + " is not one of 0 to 6",
@@ -135,7 +161,8 @@ class Reader {
       const std::string_view m = merges[i];
       const size_t space = m.find(' ', 1);
       if (m.size() > 2 * kTokenBytesMax + 1 || space == std::string_view::npos || space + 1 == m.size()) {
-        return corrupt("not two texts with a space between", std::string(kKey) + "[" + std::to_string(i) + "]");
+        return corrupt("not two texts with a space between",
+                       std::string(kKey) + "[" + std::to_string(i) + "]");
       }
       out_.merges.emplace_back(m.substr(0, space), m.substr(space + 1));
     }
@@ -145,10 +172,12 @@ class Reader {
   Result<Token> read_id(std::string_view name, Token otherwise) {
     const std::string key = "tokenizer.ggml." + std::string(name) + "_token_id";
     const size_t size = out_.texts.size();
-    if (!file_.has(key)) return otherwise >= 0 && static_cast<size_t>(otherwise) < size ? otherwise : kNoToken;
+    if (!file_.has(key))
+      return otherwise >= 0 && static_cast<size_t>(otherwise) < size ? otherwise : kNoToken;
     CRESSET_TRY(id, file_.read_unsigned(key));
     if (id >= size) {
-      return corrupt(std::to_string(id) + " is outside of the vocabulary of " + std::to_string(size) + " tokens", key);
+      return corrupt(
+          std::to_string(id) + " is outside of the vocabulary of " + std::to_string(size) + " tokens", key);
     }
     return static_cast<Token>(id);
   }
@@ -213,6 +242,8 @@ class Reader {
 
 }  // namespace
 
-Result<Vocabulary> Vocabulary::read(const Gguf& file) { return Reader(file).read(); }
+Result<Vocabulary> Vocabulary::read(const Gguf& file) {
+  return Reader(file).read();
+}
 
 }  // namespace cresset::engine

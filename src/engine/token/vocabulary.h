@@ -1,4 +1,5 @@
-// Vocabulary: what a model file says about its tokens, read and checked once (hostile bytes in, plain data out).
+// Vocabulary: what a model file says about its tokens, read and checked once (hostile bytes in, plain data
+// out).
 #pragma once
 
 #include <cstdint>
@@ -20,16 +21,17 @@ enum class TokenizerKind { kBytePairs, kSentencePiece };
 
 struct Vocabulary {
   TokenizerKind kind = TokenizerKind::kBytePairs;
-  std::string pre;                       // tokenizer.ggml.pre: "smollm", "llama-bpe", "gpt-2", ...
-  std::vector<std::string> texts;        // as stored: byte-level BPE in GPT-2's visible alphabet, SPM with U+2581
-  std::vector<TokenKind> kinds;          // one each
-  std::vector<float> scores;             // SPM; may be empty for BPE
+  std::string pre;                 // tokenizer.ggml.pre: "smollm", "llama-bpe", "gpt-2", ...
+  std::vector<std::string> texts;  // as stored: byte-level BPE in GPT-2's visible alphabet, SPM with U+2581
+  std::vector<TokenKind> kinds;    // one each
+  std::vector<float> scores;       // SPM; may be empty for BPE
   std::vector<std::pair<std::string, std::string>> merges;  // BPE, best first
   Token bos = kNoToken, eos = kNoToken, unknown = kNoToken, padding = kNoToken;
-  // Tokens that end an answer: eos, eot, eom and the ones known by their text (<|im_end|>, <|eot_id|>, <end_of_turn>, ...).
+  // Tokens that end an answer: eos, eot, eom and the ones known by their text (<|im_end|>, <|eot_id|>,
+  // <end_of_turn>, ...).
   std::vector<Token> ends;
   bool add_bos = false, add_eos = false, add_space_prefix = false;
-  std::string chat_template;             // empty: none
+  std::string chat_template;  // empty: none
 
   static constexpr uint64_t kSizeMax = 2'000'000;
   static Result<Vocabulary> read(const Gguf& file);

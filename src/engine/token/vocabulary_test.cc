@@ -68,10 +68,19 @@ TEST(Vocabulary, RefusesWhatDoesNotFitTogetherAndNamesTheField) {
       {"tokenizer.ggml.merges[0]", [](File& f) { f.merges[0] = "a "; }},
       {"tokenizer.ggml.merges[0]", [](File& f) { f.merges[0] = ""; }},
       {"tokenizer.ggml.eos_token_id", [](File& f) { f.ids[0].second = 5; }},
-      {"tokenizer.ggml.bos_token_id", [](File& f) { f.ids.push_back({"tokenizer.ggml.bos_token_id", 0xFFFFFFFF}); }},
+      {"tokenizer.ggml.bos_token_id",
+       [](File& f) { f.ids.push_back({"tokenizer.ggml.bos_token_id", 0xFFFFFFFF}); }},
       {"tokenizer.ggml.eot_token_id", [](File& f) { f.ids.push_back({"tokenizer.ggml.eot_token_id", 99}); }},
-      {"tokenizer.ggml.scores", [](File& f) { f.model = "llama"; f.scores.pop_back(); }},
-      {"tokenizer.ggml.scores", [](File& f) { f.model = "llama"; f.scores[1] = std::numeric_limits<float>::quiet_NaN(); }},
+      {"tokenizer.ggml.scores",
+       [](File& f) {
+         f.model = "llama";
+         f.scores.pop_back();
+       }},
+      {"tokenizer.ggml.scores",
+       [](File& f) {
+         f.model = "llama";
+         f.scores[1] = std::numeric_limits<float>::quiet_NaN();
+       }},
   };
   for (const Case& c : cases) {
     File file;

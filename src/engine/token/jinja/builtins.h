@@ -1,5 +1,5 @@
-// What templates may call: filters, tests, methods of texts and dicts, functions. Each table is closed; an unknown
-// name is refused when the template is parsed (or, where the name is computed, when it is run).
+// What templates may call: filters, tests, methods of texts and dicts, functions. Each table is closed; an
+// unknown name is refused when the template is parsed (or, where the name is computed, when it is run).
 #pragma once
 
 #include <optional>
@@ -10,6 +10,7 @@
 namespace cresset::engine::jinja {
 
 FilterFunction find_filter(std::string_view name);  // nullptr: unknown
+FilterFunction find_number_filter(std::string_view name);
 TestFunction find_test(std::string_view name);
 std::optional<Function> find_function(std::string_view name);
 

@@ -8,7 +8,8 @@ namespace {
 
 bool begins_word_after(Case to, char32_t previous) {
   if (to == Case::kTitle) return class_of(previous) != CharClass::kLetter;
-  return is_python_space(previous) || std::u32string_view(U"-({[<").find(previous) != std::u32string_view::npos;
+  return is_python_space(previous) ||
+         std::u32string_view(U"-({[<").find(previous) != std::u32string_view::npos;
 }
 
 }  // namespace
@@ -22,8 +23,9 @@ Value with_case(const Value& text, Case to, Heap& heap) {
     std::string mapped;
     for (size_t at = 0; at < bytes.size();) {
       const CodePoint c = next_code_point(bytes.substr(at));
-      const bool is_upper = to == Case::kUpper || (to == Case::kCapitalize && is_first) ||
-                            ((to == Case::kTitle || to == Case::kTitleWords) && begins_word_after(to, previous));
+      const bool is_upper =
+          to == Case::kUpper || (to == Case::kCapitalize && is_first) ||
+          ((to == Case::kTitle || to == Case::kTitleWords) && begins_word_after(to, previous));
       if (c.valid) {
         append_utf8(mapped, is_upper ? to_upper(c.value) : to_lower(c.value));
       } else {
@@ -38,6 +40,8 @@ Value with_case(const Value& text, Case to, Heap& heap) {
   return heap.text(std::move(out));
 }
 
-Value without_case(const Value& v, Heap& heap) { return v.is(Kind::kText) ? with_case(v, Case::kLower, heap) : v; }
+Value without_case(const Value& v, Heap& heap) {
+  return v.is(Kind::kText) ? with_case(v, Case::kLower, heap) : v;
+}
 
 }  // namespace cresset::engine::jinja

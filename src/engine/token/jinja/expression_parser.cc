@@ -16,7 +16,9 @@ ExpressionParser::Nesting::Nesting(ExpressionParser& parser) : parser_(parser) {
   ++parser_.depth_;
 }
 
-void ExpressionParser::fail(std::string what) const { fault(Code::kInvalid, std::move(what), line()); }
+void ExpressionParser::fail(std::string what) const {
+  fault(Code::kInvalid, std::move(what), line());
+}
 
 const LexToken& ExpressionParser::expect(TokenType type, std::string_view what) {
   if (!peek_is(type)) fail("expected " + std::string(what));
@@ -143,7 +145,8 @@ ExprPtr ExpressionParser::parse_compare() {
   ExprPtr left = parse_chain(0);
   ExprPtr out;
   for (;;) {
-    const auto* found = std::find_if(kOps.begin(), kOps.end(), [&](const auto& o) { return is_operator(o.first); });
+    const auto* found =
+        std::find_if(kOps.begin(), kOps.end(), [&](const auto& o) { return is_operator(o.first); });
     Op op{};
     if (found != kOps.end()) {
       next();
@@ -208,11 +211,15 @@ ExprPtr ExpressionParser::parse_unary(bool with_filters) {
 
 ExprPtr ExpressionParser::parse_primary() {
   switch (peek().type) {
-    case TokenType::kName: return parse_name();
-    case TokenType::kText: return parse_text();
+    case TokenType::kName:
+      return parse_name();
+    case TokenType::kText:
+      return parse_text();
     case TokenType::kInteger:
-    case TokenType::kFloat: return parse_number();
-    default: break;
+    case TokenType::kFloat:
+      return parse_number();
+    default:
+      break;
   }
   if (is_operator("(")) return parse_parentheses();
   if (is_operator("[")) return parse_list();
@@ -344,7 +351,8 @@ ExprPtr ExpressionParser::parse_arguments(ExprPtr call) {
       if (take_operator(")")) break;
     }
     is_first = false;
-    if (is_operator("*") || is_operator("**")) fault(Code::kUnsupported, "* and ** arguments are not supported", line());
+    if (is_operator("*") || is_operator("**"))
+      fault(Code::kUnsupported, "* and ** arguments are not supported", line());
     if (peek_is(TokenType::kName) && peek(1).type == TokenType::kOperator && peek(1).text == "=") {
       call->names.push_back(next().text);
       next();
@@ -397,10 +405,11 @@ ExprPtr ExpressionParser::parse_test(ExprPtr left) {
 // (a, b), or one argument without parentheses.
 ExprPtr ExpressionParser::parse_test_argument(ExprPtr test) {
   if (is_operator("(")) return parse_arguments(std::move(test));
-  const bool is_value = peek_is(TokenType::kText) || peek_is(TokenType::kInteger) || peek_is(TokenType::kFloat) ||
-                        is_operator("[") || is_operator("{");
-  const bool is_operand = peek_is(TokenType::kName) && !is_name("else") && !is_name("or") && !is_name("and") &&
-                          !is_name("is") && !is_name("if") && !is_name("in") && !is_name("not");
+  const bool is_value = peek_is(TokenType::kText) || peek_is(TokenType::kInteger) ||
+                        peek_is(TokenType::kFloat) || is_operator("[") || is_operator("{");
+  const bool is_operand = peek_is(TokenType::kName) && !is_name("else") && !is_name("or") &&
+                          !is_name("and") && !is_name("is") && !is_name("if") && !is_name("in") &&
+                          !is_name("not");
   if (!is_value && !is_operand) return test;
   return add(std::move(test), parse_postfix(parse_primary()));
 }

@@ -1,5 +1,5 @@
-// ExpressionParser: Jinja2's expressions by recursive descent, with its precedences (jinja2/parser.py). The base
-// of the statement parser.
+// ExpressionParser: Jinja2's expressions by recursive descent, with its precedences (jinja2/parser.py). The
+// base of the statement parser.
 #pragma once
 
 #include <map>
@@ -16,7 +16,8 @@ namespace cresset::engine::jinja {
 
 class ExpressionParser {
  protected:
-  ExpressionParser(std::vector<LexToken> tokens, ParseLimits limits) : tokens_(std::move(tokens)), limits_(limits) {}
+  ExpressionParser(std::vector<LexToken> tokens, ParseLimits limits)
+      : tokens_(std::move(tokens)), limits_(limits) {}
 
   // Counts how deep the parser is in itself, while it lives.
   class Nesting {

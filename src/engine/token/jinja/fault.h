@@ -17,6 +17,8 @@ struct Fault {
 [[noreturn]] inline void fault(Code code, std::string what, int line = 0) {
   throw Fault{code, std::move(what), line};
 }
-[[noreturn]] inline void type_fault(std::string what) { fault(Code::kInvalid, std::move(what)); }
+[[noreturn]] inline void type_fault(std::string what) {
+  fault(Code::kInvalid, std::move(what));
+}
 
 }  // namespace cresset::engine::jinja

@@ -2,7 +2,6 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cmath>
 
 #include "engine/token/jinja/builtins.h"
 #include "engine/token/jinja/case.h"
@@ -21,9 +20,9 @@ bool flag(const Args& a, size_t position, std::string_view name) {
   const Value* v = a.find(position, name);
   return v != nullptr && is_true(*v);
 }
-bool is_given(const Value* v) { return v != nullptr && !v->is(Kind::kNone) && !v->is(Kind::kUndefined); }
-
-// --- texts ---
+bool is_given(const Value* v) {
+  return v != nullptr && !v->is(Kind::kNone) && !v->is(Kind::kUndefined);
+}
 
 template <Case to>
 Value case_filter(Interpreter& in, const Value& v, const Args&) {
@@ -44,14 +43,16 @@ Value replace_filter(Interpreter& in, const Value& v, const Args& a) {
   const Value *from = a.find(0, "old"), *to = a.find(1, "new"), *count = a.find(2, "count");
   if (from == nullptr || to == nullptr) type_fault("replace needs two strs");
   const int64_t limit = is_given(count) && count->is_integer() ? count->integer() : -1;
-  return replace(to_text(v, in.heap()), to_text(*from, in.heap()).text(), to_text(*to, in.heap()).text(), limit, in.heap());
+  return replace(to_text(v, in.heap()), to_text(*from, in.heap()).text(), to_text(*to, in.heap()).text(),
+                 limit, in.heap());
 }
 
 // A number of spaces, or the text itself.
 Text indent_unit(const Value& v) {
   constexpr int64_t kWidthMax = 1000;
   if (v.is(Kind::kText)) return v.text();
-  if (!v.is_integer() || v.integer() < 0 || v.integer() > kWidthMax) type_fault("an indent is a str or 0 to 1000 spaces");
+  if (!v.is_integer() || v.integer() < 0 || v.integer() > kWidthMax)
+    type_fault("an indent is a str or 0 to 1000 spaces");
   return Text(std::string(static_cast<size_t>(v.integer()), ' '), false);
 }
 
@@ -84,8 +85,12 @@ Value tojson(Interpreter& in, const Value& v, const Args& a) {
   return to_json(v, style, in.heap());
 }
 
-Value string(Interpreter& in, const Value& v, const Args&) { return to_text(v, in.heap()); }
-Value safe(Interpreter&, const Value& v, const Args&) { return v; }
+Value string(Interpreter& in, const Value& v, const Args&) {
+  return to_text(v, in.heap());
+}
+Value safe(Interpreter&, const Value& v, const Args&) {
+  return v;
+}
 
 Value format(Interpreter& in, const Value& v, const Args& a) {
   return apply(Op::kModulo, to_text(v, in.heap()), in.heap().list(a.positional, true), in.heap());
@@ -100,64 +105,6 @@ Value escape(Interpreter& in, const Value& v, const Args&) {
   }
   return out;
 }
-
-// --- numbers ---
-
-Value int_filter(Interpreter&, const Value& v, const Args& a) {
-  const Value* otherwise = a.find(0, "default");
-  const Value fallback = otherwise != nullptr ? *otherwise : Value::of(int64_t{0});
-  constexpr double kMax = 9.2e18;
-  const auto from_double = [&](double d) {
-    return std::isfinite(d) && std::abs(d) < kMax ? Value::of(static_cast<int64_t>(d)) : fallback;
-  };
-  if (v.is_integer()) return Value::of(v.integer()).marked(v.is_foreign());
-  if (v.is(Kind::kFloat)) return from_double(v.number()).marked(v.is_foreign());
-  if (!v.is(Kind::kText)) return fallback;
-  const bool is_foreign = v.text().has_foreign();
-  const std::string_view all = v.text().bytes();
-  const Span span = strip_spaces(all, true, true);
-  std::string_view digits = all.substr(span.begin, span.end - span.begin);
-  if (digits.starts_with('+')) digits.remove_prefix(1);
-  int64_t exact = 0;
-  const char *begin = digits.data(), *end = begin + digits.size();
-  if (const auto r = std::from_chars(begin, end, exact); r.ec == std::errc() && r.ptr == end && begin != end) {
-    return Value::of(exact).marked(is_foreign);
-  }
-  double d = 0;
-  const auto r = std::from_chars(begin, end, d);
-  return r.ec == std::errc() && r.ptr == end && begin != end ? from_double(d).marked(is_foreign) : fallback;
-}
-
-Value float_filter(Interpreter&, const Value& v, const Args& a) {
-  const Value* otherwise = a.find(0, "default");
-  if (v.is_number()) return Value::of(v.number()).marked(v.is_foreign());
-  double d = 0;
-  if (v.is(Kind::kText)) {
-    const std::string_view all = v.text().bytes();
-    const Span span = strip_spaces(all, true, true);
-    const char *begin = all.data() + span.begin, *end = all.data() + span.end;
-    const auto r = std::from_chars(begin, end, d);
-    if (r.ec == std::errc() && r.ptr == end && begin != end) return Value::of(d).marked(v.text().has_foreign());
-  }
-  return otherwise != nullptr ? *otherwise : Value::of(0.0);
-}
-
-Value abs_filter(Interpreter&, const Value& v, const Args&) {
-  if (!v.is_number()) type_fault("abs needs a number");
-  return v.number() < 0 ? negate(v) : v;
-}
-
-Value round_filter(Interpreter&, const Value& v, const Args& a) {
-  const Value *digits = a.find(0, "precision"), *method = a.find(1, "method");
-  if (!v.is_number()) type_fault("round needs a number");
-  const int64_t precision = digits != nullptr && digits->is_integer() ? std::clamp<int64_t>(digits->integer(), -15, 15) : 0;
-  const double scale = std::pow(10.0, static_cast<double>(precision)), scaled = v.number() * scale;
-  const std::string_view how = method != nullptr && method->is(Kind::kText) ? method->text().bytes() : "common";
-  const double whole = how == "ceil" ? std::ceil(scaled) : how == "floor" ? std::floor(scaled) : std::nearbyint(scaled);
-  return Value::of(whole / scale).marked(v.is_foreign());
-}
-
-// --- sequences ---
 
 Value length(Interpreter& in, const Value& v, const Args&) {
   if (v.is(Kind::kText)) in.heap().charge_steps(v.text().size() / kBytesPerStep);
@@ -179,7 +126,9 @@ Value last(Interpreter& in, const Value& v, const Args&) {
   const std::vector<Value> items = items_of(v, in.heap());
   return items.empty() ? Value() : items.back();
 }
-Value list(Interpreter& in, const Value& v, const Args&) { return in.heap().list(items_of(v, in.heap())); }
+Value list(Interpreter& in, const Value& v, const Args&) {
+  return in.heap().list(items_of(v, in.heap()));
+}
 
 Value items(Interpreter& in, const Value& v, const Args&) {
   if (v.is(Kind::kUndefined)) return in.heap().list({});
@@ -229,7 +178,8 @@ Value join_filter(Interpreter& in, const Value& v, const Args& a) {
 // The arguments after the first `count` ones.
 Args rest_of(const Args& a, size_t count) {
   Args out;
-  if (a.positional.size() > count) out.positional.assign(a.positional.begin() + static_cast<ptrdiff_t>(count), a.positional.end());
+  if (a.positional.size() > count)
+    out.positional.assign(a.positional.begin() + static_cast<ptrdiff_t>(count), a.positional.end());
   out.named = a.named;
   return out;
 }
@@ -245,7 +195,8 @@ Value map(Interpreter& in, const Value& v, const Args& a) {
     }
     return in.heap().list(std::move(all));
   }
-  if (a.positional.empty() || !a.positional[0].is(Kind::kText)) type_fault("map needs a filter's name or an attribute");
+  if (a.positional.empty() || !a.positional[0].is(Kind::kText))
+    type_fault("map needs a filter's name or an attribute");
   const FilterFunction filter = find_filter(a.positional[0].text().bytes());
   if (filter == nullptr) fault(Code::kUnsupported, "map: the filter is not known");
   const Args arguments = rest_of(a, 1);
@@ -284,18 +235,16 @@ Value sort_key(Interpreter& in, const Value& item, const Value* attribute, bool 
   return has_case ? key : without_case(key, in.heap());
 }
 
-using Keyed = std::pair<Value, Value>;  // key, item
+// Items with what they are compared by.
 std::vector<Keyed> keyed(Interpreter& in, const Value& v, const Value* attribute, bool has_case) {
   std::vector<Keyed> out;
-  for (const Value& item : items_of(v, in.heap())) out.emplace_back(sort_key(in, item, attribute, has_case), item);
+  for (const Value& item : items_of(v, in.heap()))
+    out.emplace_back(sort_key(in, item, attribute, has_case), item);
   return out;
 }
 
-// Merge sort: the comparison may throw, and may be no order at all. Python keeps equals in place, also reversed.
 std::vector<Keyed> sorted(std::vector<Keyed> all, bool is_reversed, Heap& heap) {
-  std::stable_sort(all.begin(), all.end(), [&](const Keyed& x, const Keyed& y) {
-    return is_reversed ? less(y.first, x.first, heap) : less(x.first, y.first, heap);
-  });
+  sort_by_key(all, is_reversed, heap);
   return all;
 }
 
@@ -306,7 +255,8 @@ Value list_of_items(Interpreter& in, const std::vector<Keyed>& all) {
 }
 
 Value sort(Interpreter& in, const Value& v, const Args& a) {
-  return list_of_items(in, sorted(keyed(in, v, a.find(2, "attribute"), flag(a, 1, "case_sensitive")), flag(a, 0, "reverse"), in.heap()));
+  return list_of_items(in, sorted(keyed(in, v, a.find(2, "attribute"), flag(a, 1, "case_sensitive")),
+                                  flag(a, 0, "reverse"), in.heap()));
 }
 
 Value dictsort(Interpreter& in, const Value& v, const Args& a) {
@@ -314,13 +264,15 @@ Value dictsort(Interpreter& in, const Value& v, const Args& a) {
   const Value* by = a.find(1, "by");
   const bool by_value = by != nullptr && by->is(Kind::kText) && by->text().bytes() == "value";
   const Value position = Value::of(int64_t{by_value ? 1 : 0});
-  return list_of_items(in, sorted(keyed(in, items(in, v, {}), &position, flag(a, 0, "case_sensitive")), flag(a, 2, "reverse"), in.heap()));
+  return list_of_items(in, sorted(keyed(in, items(in, v, {}), &position, flag(a, 0, "case_sensitive")),
+                                  flag(a, 2, "reverse"), in.heap()));
 }
 
 Value unique(Interpreter& in, const Value& v, const Args& a) {
   std::vector<Keyed> out;
   for (const Keyed& k : keyed(in, v, a.find(1, "attribute"), flag(a, 0, "case_sensitive"))) {
-    const bool is_seen = std::any_of(out.begin(), out.end(), [&](const Keyed& o) { return equals(o.first, k.first, in.heap()); });
+    const bool is_seen = std::any_of(out.begin(), out.end(),
+                                     [&](const Keyed& o) { return equals(o.first, k.first, in.heap()); });
     if (!is_seen) out.push_back(k);
   }
   return list_of_items(in, out);
@@ -332,7 +284,8 @@ Value extreme(Interpreter& in, const Value& v, const Args& a) {
   if (all.empty()) return Value();
   const Keyed* best = &all.front();
   for (const Keyed& k : all) {
-    if (wants_greatest ? less(best->first, k.first, in.heap()) : less(k.first, best->first, in.heap())) best = &k;
+    if (wants_greatest ? less(best->first, k.first, in.heap()) : less(k.first, best->first, in.heap()))
+      best = &k;
   }
   return best->second;
 }
@@ -348,7 +301,8 @@ Value sum(Interpreter& in, const Value& v, const Args& a) {
 
 Value batch(Interpreter& in, const Value& v, const Args& a) {
   const Value* size = a.find(0, "linecount");
-  if (size == nullptr || !size->is_integer() || size->integer() < 1) type_fault("batch needs a size of one or more");
+  if (size == nullptr || !size->is_integer() || size->integer() < 1)
+    type_fault("batch needs a size of one or more");
   const Value* fill = a.find(1, "fill_with");
   const auto width = static_cast<size_t>(size->integer());
   std::vector<Value> rows, row;
@@ -370,32 +324,60 @@ Value attr(Interpreter& in, const Value& v, const Args& a) {
 }
 
 Value count_words(Interpreter& in, const Value& v, const Args&) {
-  return Value::of(static_cast<int64_t>(length_of(split(to_text(v, in.heap()), nullptr, -1, false, in.heap()))));
+  return Value::of(
+      static_cast<int64_t>(length_of(split(to_text(v, in.heap()), nullptr, -1, false, in.heap()))));
 }
 
 struct Entry {
   std::string_view name;
   FilterFunction function;
 };
-constexpr std::array<Entry, 41> kFilters{{
-    {"upper", case_filter<Case::kUpper>}, {"lower", case_filter<Case::kLower>},
-    {"title", case_filter<Case::kTitleWords>}, {"capitalize", case_filter<Case::kCapitalize>},
-    {"trim", trim}, {"replace", replace_filter}, {"indent", indent_filter}, {"tojson", tojson}, {"string", string},
-    {"safe", safe}, {"format", format}, {"escape", escape}, {"e", escape}, {"wordcount", count_words},
-    {"int", int_filter}, {"float", float_filter}, {"abs", abs_filter}, {"round", round_filter},
-    {"length", length}, {"count", length}, {"default", default_filter}, {"d", default_filter},
-    {"first", first}, {"last", last}, {"list", list}, {"items", items}, {"reverse", reverse}, {"join", join_filter},
-    {"map", map}, {"select", select<true, false>}, {"reject", select<false, false>},
-    {"selectattr", select<true, true>}, {"rejectattr", select<false, true>}, {"sort", sort}, {"dictsort", dictsort},
-    {"unique", unique}, {"min", extreme<false>}, {"max", extreme<true>}, {"sum", sum}, {"batch", batch},
+constexpr std::array<Entry, 37> kFilters{{
+    {"upper", case_filter<Case::kUpper>},
+    {"lower", case_filter<Case::kLower>},
+    {"title", case_filter<Case::kTitleWords>},
+    {"capitalize", case_filter<Case::kCapitalize>},
+    {"trim", trim},
+    {"replace", replace_filter},
+    {"indent", indent_filter},
+    {"tojson", tojson},
+    {"string", string},
+    {"safe", safe},
+    {"format", format},
+    {"escape", escape},
+    {"e", escape},
+    {"wordcount", count_words},
+    {"length", length},
+    {"count", length},
+    {"default", default_filter},
+    {"d", default_filter},
+    {"first", first},
+    {"last", last},
+    {"list", list},
+    {"items", items},
+    {"reverse", reverse},
+    {"join", join_filter},
+    {"map", map},
+    {"select", select<true, false>},
+    {"reject", select<false, false>},
+    {"selectattr", select<true, true>},
+    {"rejectattr", select<false, true>},
+    {"sort", sort},
+    {"dictsort", dictsort},
+    {"unique", unique},
+    {"min", extreme<false>},
+    {"max", extreme<true>},
+    {"sum", sum},
+    {"batch", batch},
     {"attr", attr},
 }};
 
 }  // namespace
 
 FilterFunction find_filter(std::string_view name) {
-  const auto* it = std::find_if(kFilters.begin(), kFilters.end(), [&](const Entry& e) { return e.name == name; });
-  return it == kFilters.end() ? nullptr : it->function;
+  const auto* it =
+      std::find_if(kFilters.begin(), kFilters.end(), [&](const Entry& e) { return e.name == name; });
+  return it == kFilters.end() ? find_number_filter(name) : it->function;
 }
 
 }  // namespace cresset::engine::jinja

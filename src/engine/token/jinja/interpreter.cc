@@ -47,14 +47,6 @@ class Interpreter::Scope {
   Interpreter& in_;
 };
 
-const Value* Arguments::find(size_t position, std::string_view name) const {
-  if (position < positional.size()) return &positional[position];
-  for (const auto& [n, value] : named) {
-    if (n == name) return &value;
-  }
-  return nullptr;
-}
-
 Interpreter::Interpreter(const Syntax& syntax, Heap& heap, RunLimits limits, int64_t unix_time_s)
     : syntax_(syntax), heap_(heap), limits_(limits), unix_time_s_(unix_time_s), slots_(syntax.names.size()) {
   frames_.emplace_back();
@@ -69,7 +61,9 @@ void Interpreter::set_global(std::string_view name, Value value) {
   }
 }
 
-Text Interpreter::run() { return capture(syntax_.body); }
+Text Interpreter::run() {
+  return capture(syntax_.body);
+}
 
 Text Interpreter::capture(const Body& body) {
   Text text;
@@ -81,7 +75,8 @@ Text Interpreter::capture(const Body& body) {
 
 void Interpreter::write(std::string_view bytes) {
   heap_.charge_bytes(bytes.size());
-  if (out_->size() + bytes.size() > limits_.output_bytes_max) fault(Code::kLimit, "the output is longer than it may be");
+  if (out_->size() + bytes.size() > limits_.output_bytes_max)
+    fault(Code::kLimit, "the output is longer than it may be");
   out_->append(bytes, false);
 }
 
@@ -89,7 +84,8 @@ void Interpreter::write(const Value& v) {
   const Value printed = to_text(v, heap_);
   const Text& text = printed.text();
   heap_.charge_bytes(text.size());
-  if (out_->size() + text.size() > limits_.output_bytes_max) fault(Code::kLimit, "the output is longer than it may be");
+  if (out_->size() + text.size() > limits_.output_bytes_max)
+    fault(Code::kLimit, "the output is longer than it may be");
   out_->append(text);
 }
 
@@ -128,17 +124,34 @@ Interpreter::Flow Interpreter::run_body(const Body& body) {
 Interpreter::Flow Interpreter::run_node(const Node& node) {
   heap_.charge_steps(1);
   switch (node.kind) {
-    case NodeKind::kText: write(node.text); break;
-    case NodeKind::kOutput: write(evaluate(*node.exprs[0])); break;
-    case NodeKind::kIf: return run_if(node);
-    case NodeKind::kFor: return run_for(node);
-    case NodeKind::kSet: run_set(node); break;
-    case NodeKind::kBlockSet: assign(node.target, run_captured(node)); break;
-    case NodeKind::kFilter: write(run_captured(node)); break;
-    case NodeKind::kMacro: bind(node.slot, Value::of(node.macro.get())); break;
-    case NodeKind::kScope: return run_scope(node);
-    case NodeKind::kBreak: return Flow::kBreak;
-    case NodeKind::kContinue: return Flow::kContinue;
+    case NodeKind::kText:
+      write(node.text);
+      break;
+    case NodeKind::kOutput:
+      write(evaluate(*node.exprs[0]));
+      break;
+    case NodeKind::kIf:
+      return run_if(node);
+    case NodeKind::kFor:
+      return run_for(node);
+    case NodeKind::kSet:
+      run_set(node);
+      break;
+    case NodeKind::kBlockSet:
+      assign(node.target, run_captured(node));
+      break;
+    case NodeKind::kFilter:
+      write(run_captured(node));
+      break;
+    case NodeKind::kMacro:
+      bind(node.slot, Value::of(node.macro.get()));
+      break;
+    case NodeKind::kScope:
+      return run_scope(node);
+    case NodeKind::kBreak:
+      return Flow::kBreak;
+    case NodeKind::kContinue:
+      return Flow::kContinue;
   }
   return Flow::kNext;
 }
@@ -186,7 +199,9 @@ Interpreter::Flow Interpreter::run_scope(const Node& node) {
   return run_body(node.bodies[0]);
 }
 
-void Interpreter::run_set(const Node& node) { assign(node.target, evaluate(*node.exprs[0])); }
+void Interpreter::run_set(const Node& node) {
+  assign(node.target, evaluate(*node.exprs[0]));
+}
 
 // The text that a block prints, through the block's filters.
 Value Interpreter::run_captured(const Node& node) {
@@ -201,7 +216,8 @@ void Interpreter::assign(const Target& target, const Value& value) {
   if (!target.parts.empty()) {
     const std::vector<Value> items = items_of(value, heap_);
     if (items.size() != target.parts.size()) {
-      type_fault("cannot unpack " + std::to_string(items.size()) + " values into " + std::to_string(target.parts.size()));
+      type_fault("cannot unpack " + std::to_string(items.size()) + " values into " +
+                 std::to_string(target.parts.size()));
     }
     for (size_t i = 0; i < items.size(); ++i) assign(target.parts[i], items[i]);
     return;
@@ -215,16 +231,22 @@ void Interpreter::assign(const Target& target, const Value& value) {
 Value Interpreter::evaluate(const Expr& e) {
   const Depth depth(*this);
   switch (e.kind) {
-    case ExprKind::kLiteral: return e.value;
-    case ExprKind::kName: return look_up(e.slot, e.text);
+    case ExprKind::kLiteral:
+      return e.value;
+    case ExprKind::kName:
+      return look_up(e.slot, e.text);
     case ExprKind::kList:
     case ExprKind::kTuple:
-    case ExprKind::kDict: return evaluate_container(e);
-    case ExprKind::kAttribute: return attribute(evaluate(*e.kids[0]), e.text, &e.text);
-    case ExprKind::kIndex: return evaluate_index(e);
+    case ExprKind::kDict:
+      return evaluate_container(e);
+    case ExprKind::kAttribute:
+      return attribute(evaluate(*e.kids[0]), e.text, &e.text);
+    case ExprKind::kIndex:
+      return evaluate_index(e);
     case ExprKind::kSlice:
       return slice(evaluate(*e.kids[0]), evaluate_kid(e, 1), evaluate_kid(e, 2), evaluate_kid(e, 3), heap_);
-    case ExprKind::kCall: return evaluate_call(e);
+    case ExprKind::kCall:
+      return evaluate_call(e);
     case ExprKind::kFilter: {
       const Value self = evaluate(*e.kids[0]);
       return e.filter(*this, self, evaluate_arguments(e));
@@ -233,14 +255,21 @@ Value Interpreter::evaluate(const Expr& e) {
       const Value self = evaluate(*e.kids[0]);
       return Value::of(e.test(*this, self, evaluate_arguments(e)));
     }
-    case ExprKind::kNot: return Value::of(!is_true(evaluate(*e.kids[0])));
-    case ExprKind::kNegative: return negate(evaluate(*e.kids[0]));
-    case ExprKind::kPositive: return evaluate(*e.kids[0]);
-    case ExprKind::kChain: return evaluate_chain(e);
-    case ExprKind::kCompare: return evaluate_compare(e);
+    case ExprKind::kNot:
+      return Value::of(!is_true(evaluate(*e.kids[0])));
+    case ExprKind::kNegative:
+      return negate(evaluate(*e.kids[0]));
+    case ExprKind::kPositive:
+      return evaluate(*e.kids[0]);
+    case ExprKind::kChain:
+      return evaluate_chain(e);
+    case ExprKind::kCompare:
+      return evaluate_compare(e);
     case ExprKind::kAnd:
-    case ExprKind::kOr: return evaluate_and_or(e);
-    case ExprKind::kChoose: return is_true(evaluate(*e.kids[1])) ? evaluate(*e.kids[0]) : evaluate_kid(e, 2);
+    case ExprKind::kOr:
+      return evaluate_and_or(e);
+    case ExprKind::kChoose:
+      return is_true(evaluate(*e.kids[1])) ? evaluate(*e.kids[0]) : evaluate_kid(e, 2);
   }
   return Value();
 }
@@ -307,7 +336,8 @@ Value Interpreter::evaluate_index(const Expr& e) {
   const Value container = evaluate(*e.kids[0]);
   const Value key = evaluate(*e.kids[1]);
   if (container.is(Kind::kUndefined)) {
-    type_fault(container.name() == nullptr ? "cannot index an undefined value" : "\"" + *container.name() + "\" is undefined");
+    type_fault(container.name() == nullptr ? "cannot index an undefined value"
+                                           : "\"" + *container.name() + "\" is undefined");
   }
   const Value found = index(container, key, heap_);
   if (!found.is(Kind::kUndefined) || !key.is(Kind::kText)) return found;
@@ -371,18 +401,25 @@ Value Interpreter::evaluate_call(const Expr& e) {
 
 Value Interpreter::call(const Value& callee, const Arguments& arguments) {
   switch (callee.kind()) {
-    case Kind::kMacro: return call_macro(callee.macro(), arguments);
-    case Kind::kMethod: return call_method(*this, callee.method().self, callee.method().name, arguments);
-    case Kind::kFunction: return call_function(*this, callee.function(), arguments);
-    default: type_fault("a " + std::string(type_name(callee)) + " cannot be called");
+    case Kind::kMacro:
+      return call_macro(callee.macro(), arguments);
+    case Kind::kMethod:
+      return call_method(*this, callee.method().self, callee.method().name, arguments);
+    case Kind::kFunction:
+      return call_function(*this, callee.function(), arguments);
+    default:
+      type_fault("a " + std::string(type_name(callee)) + " cannot be called");
   }
 }
 
 Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
-  if (arguments.positional.size() > macro.parameters.size()) type_fault("too many arguments for " + macro.name);
+  if (arguments.positional.size() > macro.parameters.size())
+    type_fault("too many arguments for " + macro.name);
   for (const auto& [name, value] : arguments.named) {
-    const auto it = std::find_if(macro.parameters.begin(), macro.parameters.end(), [&](const auto& p) { return p.name == name; });
-    if (it == macro.parameters.end()) type_fault(macro.name + " has no parameter \"" + std::string(name) + "\"");
+    const auto it = std::find_if(macro.parameters.begin(), macro.parameters.end(),
+                                 [&](const auto& p) { return p.name == name; });
+    if (it == macro.parameters.end())
+      type_fault(macro.name + " has no parameter \"" + std::string(name) + "\"");
   }
   if (macro_depth_ >= limits_.depth_max) fault(Code::kLimit, "macros call themselves too deep");
   ++macro_depth_;
@@ -393,7 +430,9 @@ Value Interpreter::call_macro(const Macro& macro, const Arguments& arguments) {
     for (size_t i = 0; i < macro.parameters.size(); ++i) {
       const auto& p = macro.parameters[i];
       const Value* given = arguments.find(i, p.name);
-      bind(p.slot, given != nullptr ? *given : p.otherwise ? evaluate(*p.otherwise) : Value::undefined(&p.name));
+      bind(p.slot, given != nullptr ? *given
+                   : p.otherwise    ? evaluate(*p.otherwise)
+                                    : Value::undefined(&p.name));
     }
     result = heap_.text(capture(macro.body));
   }

@@ -69,9 +69,9 @@ class Interpreter {
   Heap& heap_;
   RunLimits limits_;
   int64_t unix_time_s_;
-  std::vector<std::vector<Binding>> slots_;     // by variable: its bindings, innermost last
-  std::vector<std::vector<size_t>> frames_;     // which variables each open scope has bound
-  int base_ = 0;                                // the frame of the running macro: outer ones but 0 are hidden
+  std::vector<std::vector<Binding>> slots_;  // by variable: its bindings, innermost last
+  std::vector<std::vector<size_t>> frames_;  // which variables each open scope has bound
+  int base_ = 0;                             // the frame of the running macro: outer ones but 0 are hidden
   int macro_depth_ = 0, depth_ = 0;
   Text* out_ = nullptr;
 };

@@ -10,9 +10,15 @@
 namespace cresset::engine::jinja {
 namespace {
 
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
-bool is_name_start(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
-bool is_name_part(char c) { return is_name_start(c) || is_digit(c); }
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
+bool is_name_start(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_';
+}
+bool is_name_part(char c) {
+  return is_name_start(c) || is_digit(c);
+}
 
 std::string normalise_newlines(std::string_view source) {
   std::string out;
@@ -54,7 +60,8 @@ class Lexer {
   void lex_data() {
     size_t tag = at_;
     while ((tag = rest_.find('{', tag)) != std::string_view::npos) {
-      if (tag + 1 < rest_.size() && std::string_view("{%#").find(rest_[tag + 1]) != std::string_view::npos) break;
+      if (tag + 1 < rest_.size() && std::string_view("{%#").find(rest_[tag + 1]) != std::string_view::npos)
+        break;
       ++tag;
     }
     if (tag == std::string_view::npos) {
@@ -233,7 +240,8 @@ class Lexer {
     }
     char32_t code = 0;
     for (size_t n = 0; n < digits; ++n, ++i) {
-      const size_t d = i < rest_.size() ? std::string_view("0123456789abcdefABCDEF").find(rest_[i]) : std::string_view::npos;
+      const size_t d = i < rest_.size() ? std::string_view("0123456789abcdefABCDEF").find(rest_[i])
+                                        : std::string_view::npos;
       if (d == std::string_view::npos) fail_here("a broken \\" + std::string(1, c) + " escape");
       code = code * 16 + static_cast<char32_t>(d > 15 ? d - 6 : d);
     }
@@ -242,8 +250,8 @@ class Lexer {
 
   void lex_operator(std::vector<char>& open) {
     static constexpr std::array<std::string_view, 25> kOperators{
-        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[", "]",
-        "(", ")", "{", "}", ">", "<", "=", ".", ":", "|", ","};
+        "//", "**", "==", "!=", ">=", "<=", "+", "-", "/", "*", "%", "~", "[",
+        "]",  "(",  ")",  "{",  "}",  ">",  "<", "=", ".", ":", "|", ","};
     for (const std::string_view op : kOperators) {
       if (!starts(op)) continue;
       const size_t closes = std::string_view(")]}").find(op[0]);
@@ -269,6 +277,8 @@ class Lexer {
 
 }  // namespace
 
-std::vector<LexToken> lex(std::string_view source) { return Lexer(source).run(); }
+std::vector<LexToken> lex(std::string_view source) {
+  return Lexer(source).run();
+}
 
 }  // namespace cresset::engine::jinja

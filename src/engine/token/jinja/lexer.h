@@ -10,7 +10,17 @@
 namespace cresset::engine::jinja {
 
 enum class TokenType : uint8_t {
-  kData, kBlockBegin, kBlockEnd, kOutputBegin, kOutputEnd, kName, kText, kInteger, kFloat, kOperator, kEnd
+  kData,
+  kBlockBegin,
+  kBlockEnd,
+  kOutputBegin,
+  kOutputEnd,
+  kName,
+  kText,
+  kInteger,
+  kFloat,
+  kOperator,
+  kEnd
 };
 
 struct LexToken {

@@ -19,7 +19,8 @@ using Method = Value (*)(Interpreter&, const Value&, const Args&);
 
 const Text& text_argument(const Args& a, size_t position, std::string_view name) {
   const Value* v = a.find(position, name);
-  if (v == nullptr || !v->is(Kind::kText)) type_fault("the method needs a str as \"" + std::string(name) + "\"");
+  if (v == nullptr || !v->is(Kind::kText))
+    type_fault("the method needs a str as \"" + std::string(name) + "\"");
   return v->text();
 }
 int64_t count_argument(const Args& a, size_t position, std::string_view name) {
@@ -44,10 +45,13 @@ template <bool from_right>
 Value split_method(Interpreter& in, const Value& self, const Args& a) {
   const Value* separator = a.find(0, "sep");
   const bool has_separator = separator != nullptr && !separator->is(Kind::kNone);
-  return split(self, has_separator ? &text_argument(a, 0, "sep") : nullptr, count_argument(a, 1, "maxsplit"), from_right, in.heap());
+  return split(self, has_separator ? &text_argument(a, 0, "sep") : nullptr, count_argument(a, 1, "maxsplit"),
+               from_right, in.heap());
 }
 
-Value splitlines(Interpreter& in, const Value& self, const Args&) { return split_lines(self, in.heap()); }
+Value splitlines(Interpreter& in, const Value& self, const Args&) {
+  return split_lines(self, in.heap());
+}
 
 template <bool at_end>
 Value affix(Interpreter& in, const Value& self, const Args& a) {
@@ -69,11 +73,13 @@ Value remove_affix(Interpreter& in, const Value& self, const Args& a) {
   const std::string_view part = text_argument(a, 0, "prefix").bytes();
   const bool fits = at_end ? text.bytes().ends_with(part) : text.bytes().starts_with(part);
   if (!fits) return self;
-  return in.heap().text(at_end ? text.slice(0, text.size() - part.size()) : text.slice(part.size(), text.size()));
+  return in.heap().text(at_end ? text.slice(0, text.size() - part.size())
+                               : text.slice(part.size(), text.size()));
 }
 
 Value replace_method(Interpreter& in, const Value& self, const Args& a) {
-  return replace(self, text_argument(a, 0, "old"), text_argument(a, 1, "new"), count_argument(a, 2, "count"), in.heap());
+  return replace(self, text_argument(a, 0, "old"), text_argument(a, 1, "new"), count_argument(a, 2, "count"),
+                 in.heap());
 }
 
 template <Case to>
@@ -86,7 +92,9 @@ Value find_method(Interpreter& in, const Value& self, const Args& a) {
   const std::string_view text = self.text().bytes(), part = text_argument(a, 0, "sub").bytes();
   in.heap().charge_steps(text.size() / kBytesPerStep);
   const size_t at = from_right ? text.rfind(part) : text.find(part);
-  return Value::of(at == std::string_view::npos ? int64_t{-1} : static_cast<int64_t>(count_code_points(text.substr(0, at))));
+  return Value::of(at == std::string_view::npos
+                       ? int64_t{-1}
+                       : static_cast<int64_t>(count_code_points(text.substr(0, at))));
 }
 
 Value count_method(Interpreter& in, const Value& self, const Args& a) {
@@ -131,7 +139,9 @@ Value dict_parts(Interpreter& in, const Value& self, const Args&) {
   std::vector<Value> out;
   in.heap().charge_steps(self.dict().entries.size());
   for (const auto& [key, value] : self.dict().entries) {
-    out.push_back(part == Part::kKeys ? key : part == Part::kValues ? value : in.heap().list({key, value}, true));
+    out.push_back(part == Part::kKeys     ? key
+                  : part == Part::kValues ? value
+                                          : in.heap().list({key, value}, true));
   }
   return in.heap().list(std::move(out));
 }
@@ -151,8 +161,10 @@ Value cycle(Interpreter&, const Value& self, const Args& a) {
 
 Value changed(Interpreter& in, const Value& self, const Args& a) {
   Loop& loop = self.loop();
-  const bool is_same = loop.index0 > 0 && std::equal(loop.changed.begin(), loop.changed.end(), a.positional.begin(), a.positional.end(),
-                                                     [&](const Value& x, const Value& y) { return equals(x, y, in.heap()); });
+  const bool is_same =
+      loop.index0 > 0 &&
+      std::equal(loop.changed.begin(), loop.changed.end(), a.positional.begin(), a.positional.end(),
+                 [&](const Value& x, const Value& y) { return equals(x, y, in.heap()); });
   loop.changed = a.positional;
   return Value::of(!is_same);
 }
@@ -200,12 +212,17 @@ Method find_in(const std::array<Entry, n>& table, std::string_view name) {
 
 Method find_method_of(const Value& self, std::string_view name) {
   switch (self.kind()) {
-    case Kind::kText: return find_in(kTextMethods, name);
-    case Kind::kDict: return find_in(kDictMethods, name);
+    case Kind::kText:
+      return find_in(kTextMethods, name);
+    case Kind::kDict:
+      return find_in(kDictMethods, name);
     case Kind::kList:
-    case Kind::kTuple: return find_in(kListMethods, name);
-    case Kind::kLoop: return find_in(kLoopMethods, name);
-    default: return nullptr;
+    case Kind::kTuple:
+      return find_in(kListMethods, name);
+    case Kind::kLoop:
+      return find_in(kLoopMethods, name);
+    default:
+      return nullptr;
   }
 }
 
@@ -239,13 +256,16 @@ Dict& make_dict(Interpreter& in, const Args& a) {
     if (!v.is(Kind::kDict)) type_fault("namespace and dict take a dict and names");
     for (const auto& [key, value] : v.dict().entries) out.set(key, value, in.heap());
   }
-  for (const auto& [name, value] : a.named) out.set(in.heap().text(std::string(name), false), value, in.heap());
+  for (const auto& [name, value] : a.named)
+    out.set(in.heap().text(std::string(name), false), value, in.heap());
   return out;
 }
 
 }  // namespace
 
-bool has_method(const Value& self, std::string_view name) { return find_method_of(self, name) != nullptr; }
+bool has_method(const Value& self, std::string_view name) {
+  return find_method_of(self, name) != nullptr;
+}
 
 Value call_method(Interpreter& in, const Value& self, std::string_view name, const Arguments& arguments) {
   in.heap().charge_steps(1);
@@ -263,14 +283,20 @@ std::optional<Function> find_function(std::string_view name) {
 
 Value call_function(Interpreter& in, Function function, const Arguments& arguments) {
   switch (function) {
-    case Function::kRange: return range(in, arguments);
-    case Function::kNamespace: return Value::of(&make_dict(in, arguments), true);
-    case Function::kDict: return Value::of(&make_dict(in, arguments));
-    case Function::kStrftimeNow: return format_time(text_argument(arguments, 0, "format").bytes(), in.unix_time_s(), in.heap());
-    case Function::kRaise: break;
+    case Function::kRange:
+      return range(in, arguments);
+    case Function::kNamespace:
+      return Value::of(&make_dict(in, arguments), true);
+    case Function::kDict:
+      return Value::of(&make_dict(in, arguments));
+    case Function::kStrftimeNow:
+      return format_time(text_argument(arguments, 0, "format").bytes(), in.unix_time_s(), in.heap());
+    case Function::kRaise:
+      break;
   }
   const Value* message = arguments.find(0, "message");
-  fault(Code::kInvalid, message == nullptr ? "the template refuses this request" : std::string(to_text(*message, in.heap()).text().bytes()));
+  fault(Code::kInvalid, message == nullptr ? "the template refuses this request"
+                                           : std::string(to_text(*message, in.heap()).text().bytes()));
 }
 
 }  // namespace cresset::engine::jinja

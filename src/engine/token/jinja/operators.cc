@@ -12,14 +12,22 @@ namespace {
 
 std::string_view op_name(Op op) {
   switch (op) {
-    case Op::kAdd: return "+";
-    case Op::kSubtract: return "-";
-    case Op::kMultiply: return "*";
-    case Op::kDivide: return "/";
-    case Op::kFloorDivide: return "//";
-    case Op::kModulo: return "%";
-    case Op::kPower: return "**";
-    default: return "~";
+    case Op::kAdd:
+      return "+";
+    case Op::kSubtract:
+      return "-";
+    case Op::kMultiply:
+      return "*";
+    case Op::kDivide:
+      return "/";
+    case Op::kFloorDivide:
+      return "//";
+    case Op::kModulo:
+      return "%";
+    case Op::kPower:
+      return "**";
+    default:
+      return "~";
   }
 }
 
@@ -45,9 +53,15 @@ Value integer_result(Op op, int64_t a, int64_t b) {
   int64_t out = 0;
   bool overflows = false;
   switch (op) {
-    case Op::kAdd: overflows = __builtin_add_overflow(a, b, &out); break;
-    case Op::kSubtract: overflows = __builtin_sub_overflow(a, b, &out); break;
-    case Op::kMultiply: overflows = __builtin_mul_overflow(a, b, &out); break;
+    case Op::kAdd:
+      overflows = __builtin_add_overflow(a, b, &out);
+      break;
+    case Op::kSubtract:
+      overflows = __builtin_sub_overflow(a, b, &out);
+      break;
+    case Op::kMultiply:
+      overflows = __builtin_mul_overflow(a, b, &out);
+      break;
     case Op::kFloorDivide:
     case Op::kModulo: {
       if (b == 0) type_fault("division by zero");
@@ -57,33 +71,43 @@ Value integer_result(Op op, int64_t a, int64_t b) {
       out = op == Op::kModulo ? a % b + (rounds_down ? b : 0) : a / b - (rounds_down ? 1 : 0);
       break;
     }
-    default: out = checked_power(a, b); break;
+    default:
+      out = checked_power(a, b);
+      break;
   }
   if (overflows) fault(Code::kLimit, "a number over 64 bits");
   return Value::of(out);
 }
 
 Value float_result(Op op, double a, double b) {
-  if (b == 0 && (op == Op::kDivide || op == Op::kFloorDivide || op == Op::kModulo)) type_fault("division by zero");
+  if (b == 0 && (op == Op::kDivide || op == Op::kFloorDivide || op == Op::kModulo))
+    type_fault("division by zero");
   switch (op) {
-    case Op::kAdd: return Value::of(a + b);
-    case Op::kSubtract: return Value::of(a - b);
-    case Op::kMultiply: return Value::of(a * b);
-    case Op::kDivide: return Value::of(a / b);
-    case Op::kFloorDivide: return Value::of(std::floor(a / b));
+    case Op::kAdd:
+      return Value::of(a + b);
+    case Op::kSubtract:
+      return Value::of(a - b);
+    case Op::kMultiply:
+      return Value::of(a * b);
+    case Op::kDivide:
+      return Value::of(a / b);
+    case Op::kFloorDivide:
+      return Value::of(std::floor(a / b));
     case Op::kModulo: {
       const double r = std::fmod(a, b);
       return Value::of(r != 0 && (r < 0) != (b < 0) ? r + b : r);
     }
-    default: return Value::of(std::pow(a, b));
+    default:
+      return Value::of(std::pow(a, b));
   }
 }
 
 Value number_result(Op op, const Value& a, const Value& b) {
   const bool is_foreign = a.is_foreign() || b.is_foreign();
-  const bool is_exact = a.is_integer() && b.is_integer() && op != Op::kDivide &&
-                        !(op == Op::kPower && b.integer() < 0);
-  const Value out = is_exact ? integer_result(op, a.integer(), b.integer()) : float_result(op, a.number(), b.number());
+  const bool is_exact =
+      a.is_integer() && b.is_integer() && op != Op::kDivide && !(op == Op::kPower && b.integer() < 0);
+  const Value out =
+      is_exact ? integer_result(op, a.integer(), b.integer()) : float_result(op, a.number(), b.number());
   return out.marked(is_foreign);
 }
 
@@ -91,7 +115,8 @@ Value number_result(Op op, const Value& a, const Value& b) {
 Value repeat(const Value& v, int64_t count, Heap& heap) {
   const auto times = static_cast<size_t>(std::max<int64_t>(count, 0));
   const size_t unit = v.is(Kind::kText) ? v.text().size() : v.list().items.size() * sizeof(Value);
-  if (unit != 0 && times > std::numeric_limits<size_t>::max() / 2 / unit) fault(Code::kLimit, "a repetition without end");
+  if (unit != 0 && times > std::numeric_limits<size_t>::max() / 2 / unit)
+    fault(Code::kLimit, "a repetition without end");
   heap.charge_bytes(unit * times);
   if (unit == 0) return v;
   heap.charge_steps(times);
@@ -128,8 +153,10 @@ Value format(const Value& pattern, const Value& argument, Heap& heap) {
     if (kind != 's' && kind != 'd' && kind != 'i') type_fault("only %s, %d and %% are known in a pattern");
     if (used >= arguments.size()) type_fault("not enough values for the pattern");
     const Value& value = arguments[used++];
-    if (kind != 's' && !value.is_integer()) type_fault("%d needs an int, not " + std::string(type_name(value)));
-    out.append(to_text(kind == 's' || value.is(Kind::kInt) ? value : Value::of(value.integer()), heap).text());
+    if (kind != 's' && !value.is_integer())
+      type_fault("%d needs an int, not " + std::string(type_name(value)));
+    out.append(
+        to_text(kind == 's' || value.is(Kind::kInt) ? value : Value::of(value.integer()), heap).text());
     heap.charge_bytes(out.size() / kBytesPerStep);
   }
   if (used < arguments.size()) type_fault("more values than the pattern takes");
@@ -174,22 +201,33 @@ bool contains(const Value& container, const Value& item, Heap& heap) {
     case Kind::kTuple:
       return std::any_of(container.list().items.begin(), container.list().items.end(),
                          [&](const Value& v) { return equals(v, item, heap); });
-    case Kind::kDict: return container.dict().find(item) != nullptr;
-    case Kind::kUndefined: return false;
-    default: type_fault("\"in\" does not work on " + std::string(type_name(container)));
+    case Kind::kDict:
+      return container.dict().find(item) != nullptr;
+    case Kind::kUndefined:
+      return false;
+    default:
+      type_fault("\"in\" does not work on " + std::string(type_name(container)));
   }
 }
 
 bool holds(Op op, const Value& left, const Value& right, Heap& heap) {
   switch (op) {
-    case Op::kEqual: return equals(left, right, heap);
-    case Op::kNotEqual: return !equals(left, right, heap);
-    case Op::kIn: return contains(right, left, heap);
-    case Op::kNotIn: return !contains(right, left, heap);
-    case Op::kLess: return less(left, right, heap);
-    case Op::kGreater: return less(right, left, heap);
-    case Op::kLessEqual: return less(left, right, heap) || equals(left, right, heap);
-    default: return less(right, left, heap) || equals(left, right, heap);
+    case Op::kEqual:
+      return equals(left, right, heap);
+    case Op::kNotEqual:
+      return !equals(left, right, heap);
+    case Op::kIn:
+      return contains(right, left, heap);
+    case Op::kNotIn:
+      return !contains(right, left, heap);
+    case Op::kLess:
+      return less(left, right, heap);
+    case Op::kGreater:
+      return less(right, left, heap);
+    case Op::kLessEqual:
+      return less(left, right, heap) || equals(left, right, heap);
+    default:
+      return less(right, left, heap) || equals(left, right, heap);
   }
 }
 
@@ -206,7 +244,8 @@ class CharacterView {
  public:
   CharacterView(const Text& text, Heap& heap) : size_(text.size()) {
     heap.charge_steps(text.size() / kBytesPerStep);
-    const bool is_ascii = std::all_of(text.bytes().begin(), text.bytes().end(), [](char c) { return (c & 0x80) == 0; });
+    const bool is_ascii =
+        std::all_of(text.bytes().begin(), text.bytes().end(), [](char c) { return (c & 0x80) == 0; });
     if (is_ascii) return;
     heap.charge_bytes(text.size());
     offsets_ = code_point_offsets(text.bytes());
@@ -224,12 +263,17 @@ class CharacterView {
 
 size_t length_of(const Value& v) {
   switch (v.kind()) {
-    case Kind::kText: return count_code_points(v.text().bytes());
+    case Kind::kText:
+      return count_code_points(v.text().bytes());
     case Kind::kList:
-    case Kind::kTuple: return v.list().items.size();
-    case Kind::kDict: return v.dict().entries.size();
-    case Kind::kUndefined: return 0;
-    default: type_fault("a " + std::string(type_name(v)) + " has no length");
+    case Kind::kTuple:
+      return v.list().items.size();
+    case Kind::kDict:
+      return v.dict().entries.size();
+    case Kind::kUndefined:
+      return 0;
+    default:
+      type_fault("a " + std::string(type_name(v)) + " has no length");
   }
 }
 
@@ -247,11 +291,14 @@ std::vector<Value> items_of(const Value& v, Heap& heap) {
     case Kind::kText: {
       const CharacterView view(v.text(), heap);
       heap.charge_steps(view.size());
-      for (size_t i = 0; i < view.size(); ++i) out.push_back(heap.text(v.text().slice(view.offset(i), view.offset(i + 1))));
+      for (size_t i = 0; i < view.size(); ++i)
+        out.push_back(heap.text(v.text().slice(view.offset(i), view.offset(i + 1))));
       return out;
     }
-    case Kind::kUndefined: return out;
-    default: type_fault("a " + std::string(type_name(v)) + " cannot be looped over");
+    case Kind::kUndefined:
+      return out;
+    default:
+      type_fault("a " + std::string(type_name(v)) + " cannot be looped over");
   }
 }
 
@@ -306,7 +353,8 @@ SliceRange slice_range(size_t length, const Value& begin, const Value& end, cons
   const int64_t distance = stride > 0 ? to - from : from - to;
   if (distance <= 0) return {from, stride, 0};
   // The step may be as large as a number can be: never negate it as it is.
-  const uint64_t width = stride > 0 ? static_cast<uint64_t>(stride) : uint64_t{0} - static_cast<uint64_t>(stride);
+  const uint64_t width =
+      stride > 0 ? static_cast<uint64_t>(stride) : uint64_t{0} - static_cast<uint64_t>(stride);
   return {from, stride, static_cast<size_t>((static_cast<uint64_t>(distance) - 1) / width + 1)};
 }
 
@@ -334,8 +382,27 @@ Value slice(const Value& container, const Value& begin, const Value& end, const 
   const SliceRange r = slice_range(items.size(), begin, end, step);
   heap.charge_steps(r.count);
   std::vector<Value> out;
-  for (size_t i = 0; i < r.count; ++i) out.push_back(items[static_cast<size_t>(r.begin + static_cast<int64_t>(i) * r.step)]);
+  for (size_t i = 0; i < r.count; ++i)
+    out.push_back(items[static_cast<size_t>(r.begin + static_cast<int64_t>(i) * r.step)]);
   return heap.list(std::move(out), container.is(Kind::kTuple));
+}
+
+void sort_by_key(std::vector<Keyed>& all, bool is_reversed, Heap& heap) {
+  const auto goes_before = [&](const Keyed& a, const Keyed& b) {
+    return is_reversed ? less(b.first, a.first, heap) : less(a.first, b.first, heap);
+  };
+  std::vector<Keyed> merged(all.size());
+  for (size_t width = 1; width < all.size(); width *= 2) {
+    for (size_t begin = 0; begin < all.size(); begin += 2 * width) {
+      const size_t middle = std::min(begin + width, all.size()),
+                   end = std::min(begin + 2 * width, all.size());
+      for (size_t at = begin, a = begin, b = middle; at < end; ++at) {
+        const bool takes_right = a == middle || (b < end && goes_before(all[b], all[a]));
+        merged[at] = all[takes_right ? b++ : a++];
+      }
+    }
+    all.swap(merged);
+  }
 }
 
 }  // namespace cresset::engine::jinja

@@ -1,4 +1,5 @@
-// Operators of the template language on values, with Python's meanings. All throw Fault where Python would raise.
+// Operators of the template language on values, with Python's meanings. All throw Fault where Python would
+// raise.
 #pragma once
 
 #include "engine/token/jinja/syntax.h"
@@ -17,7 +18,11 @@ Value slice(const Value& container, const Value& begin, const Value& end, const 
 // What a loop runs over: items, keys, characters. Throws for what is none of these.
 std::vector<Value> items_of(const Value& v, Heap& heap);
 size_t length_of(const Value& v);
-// The index of the first `needle` in a text's bytes from `from`, or npos.
 bool contains(const Value& container, const Value& item, Heap& heap);
+
+// Sorts by first, equals in place, in n log n steps whatever the comparison says (a template may compare
+// NaNs).
+using Keyed = std::pair<Value, Value>;
+void sort_by_key(std::vector<Keyed>& all, bool is_reversed, Heap& heap);
 
 }  // namespace cresset::engine::jinja

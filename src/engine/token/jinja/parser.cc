@@ -117,7 +117,8 @@ class Parser : private ExpressionParser {
     out.name = expect(TokenType::kName, "a variable's name").text;
     if (is_reserved(out.name)) fail("\"" + out.name + "\" cannot be set");
     out.slot = slot_of(out.name);
-    if (allows_attribute && take_operator(".")) out.attribute = expect(TokenType::kName, "an attribute's name").text;
+    if (allows_attribute && take_operator("."))
+      out.attribute = expect(TokenType::kName, "an attribute's name").text;
     return out;
   }
 
@@ -240,6 +241,8 @@ class Parser : private ExpressionParser {
 
 }  // namespace
 
-Syntax parse(std::string_view source, ParseLimits limits) { return Parser(source, limits).run(); }
+Syntax parse(std::string_view source, ParseLimits limits) {
+  return Parser(source, limits).run();
+}
 
 }  // namespace cresset::engine::jinja

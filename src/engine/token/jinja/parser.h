@@ -1,5 +1,5 @@
-// Parser: a template's source to Syntax. Anything outside of the supported part of Jinja2 is refused here, by name
-// and line: a template is known to be runnable before it meets a message.
+// Parser: a template's source to Syntax. Anything outside of the supported part of Jinja2 is refused here, by
+// name and line: a template is known to be runnable before it meets a message.
 #pragma once
 
 #include <string_view>

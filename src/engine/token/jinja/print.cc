@@ -1,12 +1,12 @@
 #include "engine/token/jinja/print.h"
 
-#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 
 #include "base/text.h"
 #include "engine/token/jinja/fault.h"
+#include "engine/token/jinja/operators.h"
 
 namespace cresset::engine::jinja {
 namespace {
@@ -21,12 +21,18 @@ std::string hex(char32_t value, int digits) {
 
 std::string scalar_text(const Value& v) {
   switch (v.kind()) {
-    case Kind::kUndefined: return "";
-    case Kind::kNone: return "None";
-    case Kind::kBool: return v.integer() != 0 ? "True" : "False";
-    case Kind::kInt: return std::to_string(v.integer());
-    case Kind::kFloat: return float_text(v.number());
-    default: type_fault("a " + std::string(type_name(v)) + " cannot be printed");
+    case Kind::kUndefined:
+      return "";
+    case Kind::kNone:
+      return "None";
+    case Kind::kBool:
+      return v.integer() != 0 ? "True" : "False";
+    case Kind::kInt:
+      return std::to_string(v.integer());
+    case Kind::kFloat:
+      return float_text(v.number());
+    default:
+      type_fault("a " + std::string(type_name(v)) + " cannot be printed");
   }
 }
 
@@ -56,11 +62,15 @@ class ReprWriter : public Writer {
   void write_value(const Value& v, int depth = 0) {
     enter(depth);
     switch (v.kind()) {
-      case Kind::kText: return write_text(v.text().bytes());
+      case Kind::kText:
+        return write_text(v.text().bytes());
       case Kind::kList:
-      case Kind::kTuple: return write_items(v, depth);
-      case Kind::kDict: return write_entries(v.dict(), depth);
-      default: return write(scalar_text(v));
+      case Kind::kTuple:
+        return write_items(v, depth);
+      case Kind::kDict:
+        return write_entries(v.dict(), depth);
+      default:
+        return write(scalar_text(v));
     }
   }
 
@@ -117,15 +127,23 @@ class JsonWriter : public Writer {
   void write_value(const Value& v, int depth = 0) {
     enter(depth);
     switch (v.kind()) {
-      case Kind::kNone: return write("null");
-      case Kind::kBool: return write(v.integer() != 0 ? "true" : "false");
-      case Kind::kInt: return write(std::to_string(v.integer()));
-      case Kind::kFloat: return write_float(v.number());
-      case Kind::kText: return write_text(v.text().bytes());
+      case Kind::kNone:
+        return write("null");
+      case Kind::kBool:
+        return write(v.integer() != 0 ? "true" : "false");
+      case Kind::kInt:
+        return write(std::to_string(v.integer()));
+      case Kind::kFloat:
+        return write_float(v.number());
+      case Kind::kText:
+        return write_text(v.text().bytes());
       case Kind::kList:
-      case Kind::kTuple: return write_items(v.list(), depth);
-      case Kind::kDict: return write_entries(v.dict(), depth);
-      default: type_fault("a " + std::string(type_name(v)) + " cannot be written as JSON");
+      case Kind::kTuple:
+        return write_items(v.list(), depth);
+      case Kind::kDict:
+        return write_entries(v.dict(), depth);
+      default:
+        type_fault("a " + std::string(type_name(v)) + " cannot be written as JSON");
     }
   }
 
@@ -152,16 +170,13 @@ class JsonWriter : public Writer {
   }
   void write_entries(const Dict& dict, int depth) {
     if (dict.entries.empty()) return write("{}");
-    std::vector<const std::pair<Value, Value>*> order;
-    for (const auto& e : dict.entries) order.push_back(&e);
-    if (style_.sorts_keys) {
-      std::stable_sort(order.begin(), order.end(), [&](auto* a, auto* b) { return less(a->first, b->first, heap_); });
-    }
+    std::vector<Keyed> entries = dict.entries;
+    if (style_.sorts_keys) sort_by_key(entries, false, heap_);
     write("{");
     write_break(depth + 1);
-    for (size_t i = 0; i < order.size(); ++i) {
+    for (size_t i = 0; i < entries.size(); ++i) {
       if (i > 0) write_separator(depth + 1);
-      const Value& key = order[i]->first;
+      const Value& key = entries[i].first;
       if (key.is(Kind::kText)) {
         write_text(key.text().bytes());
       } else {
@@ -170,7 +185,7 @@ class JsonWriter : public Writer {
         write("\"");
       }
       write(style_.key_separator);
-      write_value(order[i]->second, depth + 1);
+      write_value(entries[i].second, depth + 1);
     }
     write_break(depth);
     write("}");
@@ -204,7 +219,8 @@ class JsonWriter : public Writer {
     } else if (c < 0x10000) {
       text += "\\u" + hex(c, 4);
     } else {
-      text += "\\u" + hex(0xD800 + ((c - 0x10000) >> 10), 4) + "\\u" + hex(0xDC00 + ((c - 0x10000) & 0x3FF), 4);
+      text +=
+          "\\u" + hex(0xD800 + ((c - 0x10000) >> 10), 4) + "\\u" + hex(0xDC00 + ((c - 0x10000) & 0x3FF), 4);
     }
   }
 

@@ -8,7 +8,8 @@
 
 namespace cresset::engine::jinja {
 
-// str(v): what {{ v }} shows. Text keeps its marks; of a container that holds anything foreign, all is foreign.
+// str(v): what {{ v }} shows. Text keeps its marks; of a container that holds anything foreign, all is
+// foreign.
 Value to_text(const Value& v, Heap& heap);
 
 // json.dumps as transformers' tojson calls it: no HTML escapes, non-ASCII as it stands unless `is_ascii`.

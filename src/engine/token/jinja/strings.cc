@@ -10,7 +10,9 @@
 namespace cresset::engine::jinja {
 namespace {
 
-void charge_scan(const Value& text, Heap& heap) { heap.charge_steps(text.text().size() / kBytesPerStep); }
+void charge_scan(const Value& text, Heap& heap) {
+  heap.charge_steps(text.text().size() / kBytesPerStep);
+}
 
 Value list_of(const Text& text, const std::vector<Span>& parts, Heap& heap) {
   std::vector<Value> items;
@@ -49,7 +51,8 @@ std::vector<Span> rsplit_at_spaces(std::string_view bytes, int64_t count) {
   return parts;
 }
 
-std::vector<Span> split_at(std::string_view bytes, std::string_view separator, int64_t count, bool from_right) {
+std::vector<Span> split_at(std::string_view bytes, std::string_view separator, int64_t count,
+                           bool from_right) {
   std::vector<Span> parts;
   if (from_right) {
     size_t end = bytes.size();
@@ -65,7 +68,8 @@ std::vector<Span> split_at(std::string_view bytes, std::string_view separator, i
     return parts;
   }
   size_t begin = 0;
-  for (size_t found; count != 0 && (found = bytes.find(separator, begin)) != std::string_view::npos; --count) {
+  for (size_t found; count != 0 && (found = bytes.find(separator, begin)) != std::string_view::npos;
+       --count) {
     parts.push_back({begin, found});
     begin = found + separator.size();
   }
@@ -125,7 +129,8 @@ Value split(const Value& text, const Text* separator, int64_t count, bool from_r
   charge_scan(text, heap);
   const std::string_view bytes = text.text().bytes();
   if (separator == nullptr) {
-    return list_of(text.text(), from_right ? rsplit_at_spaces(bytes, count) : split_at_spaces(bytes, count), heap);
+    return list_of(text.text(), from_right ? rsplit_at_spaces(bytes, count) : split_at_spaces(bytes, count),
+                   heap);
   }
   if (separator->empty()) type_fault("split needs a separator that is not empty");
   return list_of(text.text(), split_at(bytes, separator->bytes(), count, from_right), heap);
@@ -198,36 +203,57 @@ std::string padded(int64_t value, size_t width, char fill = '0') {
 }
 
 std::string time_field(char code, const Date& d) {
-  static constexpr std::array<std::string_view, 12> kMonths{"January", "February", "March", "April", "May", "June",
-                                                            "July", "August", "September", "October", "November",
-                                                            "December"};
-  static constexpr std::array<std::string_view, 7> kDays{"Sunday", "Monday", "Tuesday", "Wednesday",
+  static constexpr std::array<std::string_view, 12> kMonths{"January",   "February", "March",    "April",
+                                                            "May",       "June",     "July",     "August",
+                                                            "September", "October",  "November", "December"};
+  static constexpr std::array<std::string_view, 7> kDays{"Sunday",   "Monday", "Tuesday", "Wednesday",
                                                          "Thursday", "Friday", "Saturday"};
   const std::string_view month = kMonths[static_cast<size_t>(d.month - 1)];
   const std::string_view day = kDays[static_cast<size_t>(d.weekday)];
   const int64_t hour12 = d.hour % 12 == 0 ? 12 : d.hour % 12;
   switch (code) {
-    case 'Y': return std::to_string(d.year);
-    case 'y': return padded(d.year % 100, 2);
-    case 'm': return padded(d.month, 2);
-    case 'd': return padded(d.day, 2);
-    case 'e': return padded(d.day, 2, ' ');
-    case 'H': return padded(d.hour, 2);
-    case 'I': return padded(hour12, 2);
-    case 'M': return padded(d.minute, 2);
-    case 'S': return padded(d.second, 2);
-    case 'j': return padded(d.day_of_year, 3);
-    case 'p': return d.hour < 12 ? "AM" : "PM";
-    case 'B': return std::string(month);
-    case 'b': return std::string(month.substr(0, 3));
-    case 'A': return std::string(day);
-    case 'a': return std::string(day.substr(0, 3));
-    case 'F': return time_field('Y', d) + "-" + time_field('m', d) + "-" + time_field('d', d);
-    case 'T': return time_field('H', d) + ":" + time_field('M', d) + ":" + time_field('S', d);
-    case 'Z': return "UTC";
-    case 'z': return "+0000";
-    case '%': return "%";
-    default: fault(Code::kUnsupported, "strftime_now does not know %" + std::string(1, code));
+    case 'Y':
+      return std::to_string(d.year);
+    case 'y':
+      return padded(d.year % 100, 2);
+    case 'm':
+      return padded(d.month, 2);
+    case 'd':
+      return padded(d.day, 2);
+    case 'e':
+      return padded(d.day, 2, ' ');
+    case 'H':
+      return padded(d.hour, 2);
+    case 'I':
+      return padded(hour12, 2);
+    case 'M':
+      return padded(d.minute, 2);
+    case 'S':
+      return padded(d.second, 2);
+    case 'j':
+      return padded(d.day_of_year, 3);
+    case 'p':
+      return d.hour < 12 ? "AM" : "PM";
+    case 'B':
+      return std::string(month);
+    case 'b':
+      return std::string(month.substr(0, 3));
+    case 'A':
+      return std::string(day);
+    case 'a':
+      return std::string(day.substr(0, 3));
+    case 'F':
+      return time_field('Y', d) + "-" + time_field('m', d) + "-" + time_field('d', d);
+    case 'T':
+      return time_field('H', d) + ":" + time_field('M', d) + ":" + time_field('S', d);
+    case 'Z':
+      return "UTC";
+    case 'z':
+      return "+0000";
+    case '%':
+      return "%";
+    default:
+      fault(Code::kUnsupported, "strftime_now does not know %" + std::string(1, code));
   }
 }
 

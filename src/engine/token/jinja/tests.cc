@@ -29,17 +29,28 @@ bool is_kind(Interpreter&, const Value& v, const Args&) {
   return v.is(kind);
 }
 
-bool is_defined(Interpreter&, const Value& v, const Args&) { return !v.is(Kind::kUndefined); }
-bool is_mapping(Interpreter&, const Value& v, const Args&) { return v.is(Kind::kDict); }
+bool is_defined(Interpreter&, const Value& v, const Args&) {
+  return !v.is(Kind::kUndefined);
+}
+bool is_mapping(Interpreter&, const Value& v, const Args&) {
+  return v.is(Kind::kDict);
+}
 bool is_iterable(Interpreter&, const Value& v, const Args&) {
-  return v.is(Kind::kText) || v.is_sequence() || v.is(Kind::kDict) || v.is(Kind::kUndefined) || v.is(Kind::kLoop);
+  return v.is(Kind::kText) || v.is_sequence() || v.is(Kind::kDict) || v.is(Kind::kUndefined) ||
+         v.is(Kind::kLoop);
 }
 bool is_sequence(Interpreter&, const Value& v, const Args&) {
   return v.is(Kind::kText) || v.is_sequence() || v.is(Kind::kDict) || v.is(Kind::kUndefined);
 }
-bool is_number(Interpreter&, const Value& v, const Args&) { return v.is_number(); }
-bool is_true_value(Interpreter&, const Value& v, const Args&) { return v.is(Kind::kBool) && v.integer() != 0; }
-bool is_false_value(Interpreter&, const Value& v, const Args&) { return v.is(Kind::kBool) && v.integer() == 0; }
+bool is_number(Interpreter&, const Value& v, const Args&) {
+  return v.is_number();
+}
+bool is_true_value(Interpreter&, const Value& v, const Args&) {
+  return v.is(Kind::kBool) && v.integer() != 0;
+}
+bool is_false_value(Interpreter&, const Value& v, const Args&) {
+  return v.is(Kind::kBool) && v.integer() == 0;
+}
 bool is_callable(Interpreter&, const Value& v, const Args&) {
   return v.is(Kind::kMacro) || v.is(Kind::kMethod) || v.is(Kind::kFunction);
 }
@@ -49,8 +60,12 @@ int64_t remainder(const Value& v, int64_t by) {
   if (by == 0) type_fault("division by zero");
   return by == -1 ? 0 : v.integer() % by;
 }
-bool is_odd(Interpreter&, const Value& v, const Args&) { return remainder(v, 2) != 0; }
-bool is_even(Interpreter&, const Value& v, const Args&) { return remainder(v, 2) == 0; }
+bool is_odd(Interpreter&, const Value& v, const Args&) {
+  return remainder(v, 2) != 0;
+}
+bool is_even(Interpreter&, const Value& v, const Args&) {
+  return remainder(v, 2) == 0;
+}
 bool is_divisible_by(Interpreter&, const Value& v, const Args& a) {
   const Value* by = a.find(0, "num");
   if (by == nullptr || !by->is_integer()) type_fault("divisibleby needs an int");
@@ -72,7 +87,8 @@ template <Case wanted>
 bool has_case(Interpreter& in, const Value& v, const Args&) {
   if (!v.is(Kind::kText)) return false;
   const auto text = v.text().bytes();
-  const bool has_letter = with_case(v, Case::kUpper, in.heap()).text().bytes() != with_case(v, Case::kLower, in.heap()).text().bytes();
+  const bool has_letter = with_case(v, Case::kUpper, in.heap()).text().bytes() !=
+                          with_case(v, Case::kLower, in.heap()).text().bytes();
   return has_letter && with_case(v, wanted, in.heap()).text().bytes() == text;
 }
 

@@ -54,7 +54,8 @@ void Text::append(std::string_view bytes, bool is_foreign) {
 }
 
 size_t Text::run_at(size_t at) const {
-  const auto it = std::upper_bound(runs_.begin(), runs_.end(), at, [](size_t a, const Run& r) { return a < r.end; });
+  const auto it =
+      std::upper_bound(runs_.begin(), runs_.end(), at, [](size_t a, const Run& r) { return a < r.end; });
   return static_cast<size_t>(it - runs_.begin());
 }
 
@@ -72,9 +73,13 @@ Text Text::slice(size_t begin, size_t end) const {
   return out;
 }
 
-bool Text::is_foreign_at(size_t at) const { return at < size() && runs_[run_at(at)].is_foreign; }
+bool Text::is_foreign_at(size_t at) const {
+  return at < size() && runs_[run_at(at)].is_foreign;
+}
 
-bool is_python_space(char32_t c) { return (c >= 0x1C && c <= 0x1F) || class_of(c) == CharClass::kSpace; }
+bool is_python_space(char32_t c) {
+  return (c >= 0x1C && c <= 0x1F) || class_of(c) == CharClass::kSpace;
+}
 
 Span strip_spaces(std::string_view bytes, bool left, bool right) {
   return strip_if(bytes, left, right, is_python_space);
@@ -88,12 +93,14 @@ Span strip_set(std::string_view bytes, std::string_view set, bool left, bool rig
     at += static_cast<size_t>(c.length);
   }
   std::sort(drop.begin(), drop.end());
-  return strip_if(bytes, left, right, [&](char32_t c) { return std::binary_search(drop.begin(), drop.end(), c); });
+  return strip_if(bytes, left, right,
+                  [&](char32_t c) { return std::binary_search(drop.begin(), drop.end(), c); });
 }
 
 size_t count_code_points(std::string_view bytes) {
   size_t n = 0;
-  for (size_t at = 0; at < bytes.size(); ++n) at += static_cast<size_t>(next_code_point(bytes.substr(at)).length);
+  for (size_t at = 0; at < bytes.size(); ++n)
+    at += static_cast<size_t>(next_code_point(bytes.substr(at)).length);
   return n;
 }
 

@@ -1,4 +1,5 @@
-// Text: a string that knows which of its bytes came from outside (a message, a tool, an option of the request).
+// Text: a string that knows which of its bytes came from outside (a message, a tool, an option of the
+// request).
 //
 // Every operation of the interpreter that makes a string makes it from parts of Texts, so the mark survives
 // slicing, stripping, joining and replacing. Plain data; code points are counted, as Python does.

@@ -91,20 +91,34 @@ Value Heap::method(Value self, std::string_view name) {
 
 std::string_view type_name(const Value& v) {
   switch (v.kind()) {
-    case Kind::kUndefined: return "undefined value";
-    case Kind::kNone: return "None";
-    case Kind::kBool: return "bool";
-    case Kind::kInt: return "int";
-    case Kind::kFloat: return "float";
-    case Kind::kText: return "str";
-    case Kind::kList: return "list";
-    case Kind::kTuple: return "tuple";
-    case Kind::kDict: return "dict";
-    case Kind::kNamespace: return "namespace";
-    case Kind::kLoop: return "loop";
-    case Kind::kMethod: return "method";
-    case Kind::kMacro: return "macro";
-    case Kind::kFunction: return "function";
+    case Kind::kUndefined:
+      return "undefined value";
+    case Kind::kNone:
+      return "None";
+    case Kind::kBool:
+      return "bool";
+    case Kind::kInt:
+      return "int";
+    case Kind::kFloat:
+      return "float";
+    case Kind::kText:
+      return "str";
+    case Kind::kList:
+      return "list";
+    case Kind::kTuple:
+      return "tuple";
+    case Kind::kDict:
+      return "dict";
+    case Kind::kNamespace:
+      return "namespace";
+    case Kind::kLoop:
+      return "loop";
+    case Kind::kMethod:
+      return "method";
+    case Kind::kMacro:
+      return "macro";
+    case Kind::kFunction:
+      return "function";
   }
   return "value";
 }
@@ -112,15 +126,22 @@ std::string_view type_name(const Value& v) {
 bool is_true(const Value& v) {
   switch (v.kind()) {
     case Kind::kUndefined:
-    case Kind::kNone: return false;
+    case Kind::kNone:
+      return false;
     case Kind::kBool:
-    case Kind::kInt: return v.integer() != 0;
-    case Kind::kFloat: return v.number() != 0;
-    case Kind::kText: return !v.text().empty();
+    case Kind::kInt:
+      return v.integer() != 0;
+    case Kind::kFloat:
+      return v.number() != 0;
+    case Kind::kText:
+      return !v.text().empty();
     case Kind::kList:
-    case Kind::kTuple: return !v.list().items.empty();
-    case Kind::kDict: return !v.dict().entries.empty();
-    default: return true;
+    case Kind::kTuple:
+      return !v.list().items.empty();
+    case Kind::kDict:
+      return !v.dict().entries.empty();
+    default:
+      return true;
   }
 }
 
@@ -133,8 +154,10 @@ bool equals(const Value& a, const Value& b, Heap& heap, int depth) {
   if (a.kind() != b.kind()) return false;
   switch (a.kind()) {
     case Kind::kUndefined:
-    case Kind::kNone: return true;
-    case Kind::kText: return texts_equal(a.text(), b.text(), heap);
+    case Kind::kNone:
+      return true;
+    case Kind::kText:
+      return texts_equal(a.text(), b.text(), heap);
     case Kind::kList:
     case Kind::kTuple: {
       const auto &x = a.list().items, &y = b.list().items;
@@ -148,10 +171,14 @@ bool equals(const Value& a, const Value& b, Heap& heap, int depth) {
         return other != nullptr && equals(e.second, *other, heap, depth + 1);
       });
     }
-    case Kind::kNamespace: return &a.dict() == &b.dict();
-    case Kind::kMacro: return &a.macro() == &b.macro();
-    case Kind::kFunction: return a.function() == b.function();
-    default: return false;
+    case Kind::kNamespace:
+      return &a.dict() == &b.dict();
+    case Kind::kMacro:
+      return &a.macro() == &b.macro();
+    case Kind::kFunction:
+      return a.function() == b.function();
+    default:
+      return false;
   }
 }
 
@@ -180,7 +207,8 @@ bool has_foreign(const Value& v, Heap& heap, int depth) {
   heap.charge_steps(1);
   if (v.is_foreign()) return true;
   switch (v.kind()) {
-    case Kind::kText: return v.text().has_foreign();
+    case Kind::kText:
+      return v.text().has_foreign();
     case Kind::kList:
     case Kind::kTuple:
       return std::any_of(v.list().items.begin(), v.list().items.end(),
@@ -190,7 +218,8 @@ bool has_foreign(const Value& v, Heap& heap, int depth) {
       return std::any_of(v.dict().entries.begin(), v.dict().entries.end(), [&](const auto& e) {
         return has_foreign(e.first, heap, depth + 1) || has_foreign(e.second, heap, depth + 1);
       });
-    default: return false;
+    default:
+      return false;
   }
 }
 

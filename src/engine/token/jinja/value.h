@@ -22,18 +22,51 @@ class Heap;
 enum class Function : uint8_t { kRange, kNamespace, kDict, kRaise, kStrftimeNow };
 
 enum class Kind : uint8_t {
-  kUndefined, kNone, kBool, kInt, kFloat, kText, kList, kTuple, kDict, kNamespace, kLoop, kMethod, kMacro, kFunction
+  kUndefined,
+  kNone,
+  kBool,
+  kInt,
+  kFloat,
+  kText,
+  kList,
+  kTuple,
+  kDict,
+  kNamespace,
+  kLoop,
+  kMethod,
+  kMacro,
+  kFunction
 };
 
 class Value {
  public:
   Value() = default;  // undefined
-  static Value undefined(const std::string* name) { Value v; v.name_ = name; return v; }
+  static Value undefined(const std::string* name) {
+    Value v;
+    v.name_ = name;
+    return v;
+  }
   static Value none() { return Value(Kind::kNone); }
-  static Value of(bool b) { Value v(Kind::kBool); v.int_ = b; return v; }
-  static Value of(int64_t i) { Value v(Kind::kInt); v.int_ = i; return v; }
-  static Value of(double d) { Value v(Kind::kFloat); v.float_ = d; return v; }
-  static Value of(const Text* t) { Value v(Kind::kText); v.text_ = t; return v; }
+  static Value of(bool b) {
+    Value v(Kind::kBool);
+    v.int_ = b;
+    return v;
+  }
+  static Value of(int64_t i) {
+    Value v(Kind::kInt);
+    v.int_ = i;
+    return v;
+  }
+  static Value of(double d) {
+    Value v(Kind::kFloat);
+    v.float_ = d;
+    return v;
+  }
+  static Value of(const Text* t) {
+    Value v(Kind::kText);
+    v.text_ = t;
+    return v;
+  }
   static Value of(List* l, bool is_tuple = false) {
     Value v(is_tuple ? Kind::kTuple : Kind::kList);
     v.list_ = l;
@@ -44,10 +77,26 @@ class Value {
     v.dict_ = d;
     return v;
   }
-  static Value of(Loop* l) { Value v(Kind::kLoop); v.loop_ = l; return v; }
-  static Value of(const Method* m) { Value v(Kind::kMethod); v.method_ = m; return v; }
-  static Value of(const Macro* m) { Value v(Kind::kMacro); v.macro_ = m; return v; }
-  static Value of(Function f) { Value v(Kind::kFunction); v.int_ = static_cast<int64_t>(f); return v; }
+  static Value of(Loop* l) {
+    Value v(Kind::kLoop);
+    v.loop_ = l;
+    return v;
+  }
+  static Value of(const Method* m) {
+    Value v(Kind::kMethod);
+    v.method_ = m;
+    return v;
+  }
+  static Value of(const Macro* m) {
+    Value v(Kind::kMacro);
+    v.macro_ = m;
+    return v;
+  }
+  static Value of(Function f) {
+    Value v(Kind::kFunction);
+    v.int_ = static_cast<int64_t>(f);
+    return v;
+  }
 
   Kind kind() const { return kind_; }
   bool is(Kind k) const { return kind_ == k; }
@@ -70,7 +119,11 @@ class Value {
 
   // A number that came from outside stays foreign when it is printed. (Texts carry their own marks.)
   bool is_foreign() const { return is_foreign_; }
-  Value marked(bool is_foreign) const { Value v = *this; v.is_foreign_ = v.is_foreign_ || is_foreign; return v; }
+  Value marked(bool is_foreign) const {
+    Value v = *this;
+    v.is_foreign_ = v.is_foreign_ || is_foreign;
+    return v;
+  }
 
  private:
   explicit Value(Kind k) : kind_(k) {}

@@ -1,0 +1,58 @@
+// What a model costs in memory: one copy of its weights, the keys and values in use, and 64 MiB for all else.
+// Runs in a process of its own (ctest starts one for each test), so that the peak is this test's.
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "engine/engine.h"
+#include "testing/paths.h"
+#include "testing/real_model.h"
+
+namespace cresset::engine {
+namespace {
+
+constexpr uint64_t kAllElse = 64u << 20;
+
+// A line of /proc/self/status in bytes; 0 where there is none.
+uint64_t read_status(const std::string& key) {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(key + ":")) return std::stoull(line.substr(key.size() + 1)) * 1024;
+  }
+  return 0;
+}
+
+void expect_one_copy(const std::string& path, uint64_t kv_bytes_a_token) {
+  if (path.empty()) GTEST_SKIP() << "no model file";
+  if (testing::kIsSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
+  if (read_status("VmRSS") == 0) GTEST_SKIP() << "the system does not say what is resident";
+  if (read_status("VmHWM") > kAllElse) GTEST_SKIP() << "other tests ran in this process before";
+  const auto env = sys::make_posix_env();
+  const uint64_t file_bytes = env->stat(path)->size;
+  const auto engine = Engine::open(*env, path, {});
+  ASSERT_TRUE(engine) << engine.error().message();
+  const auto in_mib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
+  std::cout << "file " << in_mib(file_bytes) << " MiB; opened: resident " << in_mib(read_status("VmRSS")) << ", peak "
+            << in_mib(read_status("VmHWM")) << " MiB\n";
+  EXPECT_LE(read_status("VmRSS"), file_bytes + kAllElse) << "after opening";
+  EXPECT_LE(read_status("VmHWM"), file_bytes + kAllElse) << "while opening";
+
+  constexpr size_t kTokens = 1024;
+  std::vector<int32_t> ids = (*engine)->tokenize(testing::read_prose("english"), false);
+  ids.resize(kTokens);
+  ASSERT_TRUE((*engine)->evaluate({ids}, false));
+  std::cout << "after " << kTokens << " tokens: resident " << in_mib(read_status("VmRSS")) << ", peak "
+            << in_mib(read_status("VmHWM")) << " MiB\n";
+  EXPECT_LE(read_status("VmHWM"), file_bytes + kAllElse + kTokens * kv_bytes_a_token) << "while answering";
+}
+
+// Layers x heads x dimensions x (key and value) x 2 bytes.
+TEST(Memory, SmolLM2TakesItsFileAndItsKeysAndValues) {
+  expect_one_copy(testing::default_model_path(), 30 * 3 * 64 * 2 * 2);
+}
+TEST(Memory, Gemma3TakesItsFileAndItsKeysAndValues) {
+  expect_one_copy(testing::gemma_model_path(), 18 * 1 * 256 * 2 * 2);
+}
+
+}  // namespace
+}  // namespace cresset::engine

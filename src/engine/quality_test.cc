@@ -1,0 +1,97 @@
+// What the fast arithmetic (8-bit activations) costs in quality: its answers against our own in float32, on ordinary
+// text. docs/QUALITY.md has the numbers, also those of another engine's 8-bit path on the same text.
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+#include "engine/engine.h"
+#include "testing/paths.h"
+#include "testing/real_model.h"
+
+namespace cresset::engine {
+namespace {
+
+constexpr size_t kWindow = 256;
+constexpr size_t kPositions = testing::kIsSanitized ? 24 : 2000;
+constexpr double kDivergenceMax = 0.002;
+constexpr double kAgreementMin = 0.97;
+
+std::unique_ptr<Engine> open_model(sys::Env& env, const std::string& path, Arithmetic arithmetic) {
+  auto engine = Engine::open(env, path, {.arithmetic = arithmetic, .step_tokens_max = 64});
+  if (!engine) throw std::runtime_error(engine.error().message());
+  return std::move(*engine);
+}
+
+struct Report {
+  testing::Distance all, second_halves;  // the second: positions with at least half a window before them
+};
+
+// Windows one after another, so that two windows' logits are all that is held.
+Report measure(sys::Env& env, const std::string& path, const std::string& section, std::vector<int32_t> first) {
+  const auto reference = open_model(env, path, Arithmetic::kFloat32);
+  const auto fast = open_model(env, path, Arithmetic::kInt8);
+  std::vector<int32_t> ids = first;  // the start-of-text token, where the model has one
+  for (const int32_t id : fast->tokenize(testing::read_prose(section), false)) ids.push_back(id);
+  Report report;
+  for (size_t at = 0; at < ids.size() && report.all.positions < kPositions; at += kWindow) {
+    const size_t count = std::min({kWindow, ids.size() - at, kPositions - report.all.positions});
+    std::vector<int32_t> window(ids.begin() + static_cast<std::ptrdiff_t>(at),
+                                ids.begin() + static_cast<std::ptrdiff_t>(at + count));
+    if (!first.empty()) window[0] = first[0];
+    const auto expected = reference->evaluate({window}, true);
+    const auto answered = fast->evaluate({window}, true);
+    if (!expected || !answered) throw std::runtime_error("the model cannot be evaluated");
+    for (size_t i = 0; i < count; ++i) {
+      report.all.add(expected->front()[i].values, answered->front()[i].values);
+      if (i >= kWindow / 2 && i + 1 < kWindow) {
+        report.second_halves.add(expected->front()[i].values, answered->front()[i].values);
+      }
+    }
+  }
+  return report;
+}
+
+void print(const std::string& name, const testing::Distance& d) {
+  if (d.positions == 0) return;
+  std::cout << name << ": " << d.positions << " positions, mean KL " << d.mean() << ", median " << d.quantile(0.5)
+            << ", 99 % " << d.quantile(0.99) << ", greatest " << d.quantile(1) << ", same first token "
+            << 100 * d.agreement() << " %\n";
+}
+
+void expect_close(sys::Env& env, const std::string& path, std::vector<int32_t> first) {
+  const Report report = measure(env, path, "english", std::move(first));
+  const std::string name = std::filesystem::path(path).filename().string();
+  print(name, report.all);
+  print(name + ", second halves of the windows", report.second_halves);
+  EXPECT_EQ(report.all.positions, kPositions) << "testing/corpus/prose.txt is too short";
+  EXPECT_LE(report.all.mean(), kDivergenceMax);
+  if (testing::kIsSanitized) return;  // too few positions for a share
+  EXPECT_GE(report.all.agreement(), kAgreementMin);
+}
+
+TEST(Quality, SmolLM2InEightBitsStaysCloseToFloat32) {
+  const std::string path = testing::default_model_path();
+  if (path.empty()) GTEST_SKIP() << "no SmolLM2 model file";
+  const auto env = sys::make_posix_env();
+  expect_close(*env, path, {});
+}
+
+TEST(Quality, Gemma3InEightBitsStaysCloseToFloat32) {
+  const std::string path = testing::gemma_model_path();
+  if (path.empty()) GTEST_SKIP() << "no Gemma 3 model file";
+  const auto env = sys::make_posix_env();
+  expect_close(*env, path, {2});
+}
+
+// Other files, as many as wanted: CRESSET_QUALITY_MODELS=a.gguf:b.gguf (llama architecture, no start token).
+TEST(Quality, NamedFilesInEightBitsStayCloseToFloat32) {
+  const char* named = std::getenv("CRESSET_QUALITY_MODELS");
+  if (named == nullptr) GTEST_SKIP() << "CRESSET_QUALITY_MODELS names no files";
+  const auto env = sys::make_posix_env();
+  std::istringstream paths(named);
+  for (std::string path; std::getline(paths, path, ':');) expect_close(*env, path, {});
+}
+
+}  // namespace
+}  // namespace cresset::engine
