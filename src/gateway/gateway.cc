@@ -155,7 +155,9 @@ Verdict Gateway::route(Exchange& exchange) {
   const std::string& model = task == Task::kAnswer ? exchange.request.model : exchange.target.id;
   const Names names = names_of(*ground_.models.list(), ground_.models.default_name(), options_.aliases);
   exchange.plan = make_plan(names, *exchange.principal, model, exchange.is_labelled);
-  if (exchange.plan.candidates.empty()) return refuse(exchange, no_candidate(exchange.plan, model));
+  if (exchange.plan.candidates.empty()) {
+    return refuse(exchange, no_candidate(exchange.plan, model, !names.installed.empty()));
+  }
   return Verdict::kProceed;
 }
 

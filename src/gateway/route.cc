@@ -75,7 +75,7 @@ Plan make_plan(const Names& names, const policy::Principal& principal, std::stri
   return plan;
 }
 
-wire::Fault no_candidate(const Plan& plan, std::string_view model) {
+wire::Fault no_candidate(const Plan& plan, std::string_view model, bool any_installed) {
   wire::Fault fault;
   const std::string shown(model.substr(0, kShownBytesMax));
   for (const Exclusion& exclusion : plan.exclusions) {
@@ -88,6 +88,9 @@ wire::Fault no_candidate(const Plan& plan, std::string_view model) {
   }
   fault.code = Code::kNotFound;
   fault.message = "The model `" + shown + "` does not exist or you do not have access to it.";
+  if (!any_installed) {
+    fault.message += " No model is installed here: `cresset import FILE` or `cresset pull REF` brings one.";
+  }
   fault.reason = "model_not_found";
   return fault;
 }

@@ -51,6 +51,14 @@ TEST(Route, ALabelLeavesOnlyWhatIsHere) {
   EXPECT_EQ(no_candidate(make_plan(kNames, kAnyone, "nothing", true), "nothing").code, Code::kNotFound);
 }
 
+TEST(Route, WhereNoModelIsInstalledTheOwnerIsToldWhatToDo) {
+  const Names none;
+  const wire::Fault fault = no_candidate(make_plan(none, kAnyone, "default", false), "default", false);
+  EXPECT_EQ(fault.code, Code::kNotFound);
+  EXPECT_NE(fault.message.find("cresset import FILE"), std::string::npos);
+  EXPECT_EQ(no_candidate({}, "default").message.find("import"), std::string::npos);
+}
+
 TEST(Route, AKeysListMayNameAModelAnyWay) {
   for (const char* pattern : {"smol", "smol:latest", "local/smol", "local/smol:latest", "local/*", "*"}) {
     EXPECT_EQ(plan_of("smol", false, {"k", {pattern}}), "local/smol:latest ") << pattern;
