@@ -15,7 +15,7 @@ constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;   // query rows times heads of a group
 constexpr size_t kTokenTile = 128;       // tokens whose activations stay in the second-level cache
-constexpr size_t kReleaseEveryTokens = 64;
+constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -97,12 +97,6 @@ void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> 
     if (!logit_rows_.empty()) write_logits(worker);
   });
   for (const Run& run : runs) run.sequence->length += run.rows;
-  // The system maps the pages around a token's embedding with it; left alone, they would add up to a second table.
-  embedded_since_release_ += tokens.size();
-  if (embedded_since_release_ >= kReleaseEveryTokens && weights_.file != nullptr) {
-    weights_.file->release_pages();
-    embedded_since_release_ = 0;
-  }
 }
 
 void Forward::embed(Worker& worker) {
@@ -120,6 +114,11 @@ void Forward::embed(Worker& worker) {
           out[2 * i] = static_cast<float>(std::cos(static_cast<double>(angle)));
           out[2 * i + 1] = static_cast<float>(std::sin(static_cast<double>(angle)));
         }
+      }
+      // The system maps the pages around a token's embedding with it; left alone, they add up to a second table.
+      if (embedded_since_release_.fetch_add(1) + 1 >= kReleaseEveryTokens && weights_.file != nullptr) {
+        embedded_since_release_ = 0;
+        weights_.file->release_pages();
       }
     }
   });

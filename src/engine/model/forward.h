@@ -6,6 +6,7 @@
 // Owned by the engine's leader; the pool's threads work inside forward().
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -80,7 +81,7 @@ class Forward {
   const Weights& weights_;
   const Kernels& kernels_;
   bool is_float_;
-  size_t embedded_since_release_ = 0;  // tokens
+  std::atomic<size_t> embedded_since_release_{0};  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
 
   // The batch in work.
