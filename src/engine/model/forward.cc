@@ -15,7 +15,7 @@ constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;   // query rows times heads of a group
 constexpr size_t kTokenTile = 128;       // tokens whose activations stay in the second-level cache
-constexpr size_t kReleaseEveryTokens = 64;
+constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
@@ -46,6 +46,8 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
   size_activations(attention_in_, query_width_);
   size_activations(feed_in_, config.feed_forward);
   size_activations(logits_in_, config.embedding);
+  normed_.rest.resize(normed_.blocks.size());
+  logits_in_.rest.resize(logits_in_.blocks.size());
 
   const size_t pairs = config.rope_size / 2;
   for (const RopeConfig& rope : config.ropes) {
@@ -97,12 +99,6 @@ void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> 
     if (!logit_rows_.empty()) write_logits(worker);
   });
   for (const Run& run : runs) run.sequence->length += run.rows;
-  // The system maps the pages around a token's embedding with it; left alone, they would add up to a second table.
-  embedded_since_release_ += tokens.size();
-  if (embedded_since_release_ >= kReleaseEveryTokens && weights_.file != nullptr) {
-    weights_.file->release_pages();
-    embedded_since_release_ = 0;
-  }
 }
 
 void Forward::embed(Worker& worker) {
@@ -121,26 +117,43 @@ void Forward::embed(Worker& worker) {
           out[2 * i + 1] = static_cast<float>(std::sin(static_cast<double>(angle)));
         }
       }
+      // The system maps the pages around a token's embedding with it; left alone, they add up to a second table.
+      if (embedded_since_release_.fetch_add(1) + 1 >= kReleaseEveryTokens && weights_.file != nullptr) {
+        embedded_since_release_ = 0;
+        weights_.file->release_pages();
+      }
     }
   });
 }
 
-// Quantises a row of x for the matrix that reads it.
-void Forward::prepare_row(Activations& x, size_t row, size_t rows) {
-  if (!x.blocks.empty()) kernels_.quantise(x.floats.data() + row * x.columns, x.columns, x.blocks.data() + row, rows);
+// Quantises a row of x for the matrices that read it.
+void Forward::prepare_row(Activations& x, size_t row, size_t rows, Rounding rounding) {
+  if (x.blocks.empty()) return;
+  const float* from = x.floats.data() + row * x.columns;
+  kernels_.quantise(from, x.columns, x.blocks.data() + row, rows);
+  if (rounding == Rounding::kPlain) return;
+  for (size_t b = 0; b < x.columns / kBlockItems; ++b) {
+    const ActivationBlock& block = x.blocks[row + b * rows];
+    float rest[kBlockItems];
+    for (size_t i = 0; i < kBlockItems; ++i) {
+      rest[i] = from[b * kBlockItems + i] - block.scale * static_cast<float>(block.q[i]);
+    }
+    kernels_.quantise(rest, kBlockItems, x.rest.data() + row + b * rows, rows);
+  }
 }
 
-void Forward::normalise(Worker& worker, const float* weight) {
+void Forward::normalise(Worker& worker, const float* weight, Rounding rounding) {
   const size_t width = config_.embedding, rows = tokens_.size();
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon, normed_.floats.data() + t * width);
-      prepare_row(normed_, t, rows);
+      prepare_row(normed_, t, rows, rounding);
     }
   });
 }
 
-void Forward::multiply(Worker& worker, const Activations& x, size_t rows, std::initializer_list<Product> products) {
+void Forward::multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
+                       std::initializer_list<Product> products) {
   size_t panels = 0;
   for (const Product& p : products) panels += p.weights->panels();
   const size_t chunk = std::clamp<size_t>(panels / (static_cast<size_t>(worker.count()) * 8), 1, 8);
@@ -154,15 +167,20 @@ void Forward::multiply(Worker& worker, const Activations& x, size_t rows, std::i
                                                                                       : kernels_.gemm_int8[format];
         const bool is_int8 = kernel != kernels_.gemm_float[format];
         for (size_t i = std::max(begin, first); i < std::min(end, last); ++i) {
-          kernel({.panel = p.weights->panel(i - first),
-                  .columns = x.columns,
-                  .tokens = std::min(kTokenTile, rows - t0),
-                  .blocks = x.blocks.data() + t0,
-                  .floats = x.floats.data() + t0 * x.columns,
-                  .tokens_stride = is_int8 ? rows : x.columns,
-                  .y = p.y + t0 * p.y_stride + (i - first) * kPanelRows,
-                  .y_stride = p.y_stride,
-                  .accumulate = p.accumulate});
+          GemmArguments arguments{.panel = p.weights->panel(i - first),
+                                  .columns = x.columns,
+                                  .tokens = std::min(kTokenTile, rows - t0),
+                                  .blocks = x.blocks.data() + t0,
+                                  .floats = x.floats.data() + t0 * x.columns,
+                                  .tokens_stride = is_int8 ? rows : x.columns,
+                                  .y = p.y + t0 * p.y_stride + (i - first) * kPanelRows,
+                                  .y_stride = p.y_stride,
+                                  .accumulate = p.accumulate};
+          kernel(arguments);
+          if (!is_int8 || rounding == Rounding::kPlain) continue;
+          arguments.blocks = x.rest.data() + t0;
+          arguments.accumulate = true;
+          kernel(arguments);
         }
         first = last;
       }
@@ -173,8 +191,8 @@ void Forward::multiply(Worker& worker, const Activations& x, size_t rows, std::i
 void Forward::attention_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
-  normalise(worker, w.attention_norm.data());
-  multiply(worker, normed_, rows,
+  normalise(worker, w.attention_norm.data(), Rounding::kFine);
+  multiply(worker, normed_, rows, Rounding::kFine,
            {{&w.query, query_.data(), query_width_, false},
             {&w.key, key_.data(), kv_width_, false},
             {&w.value, value_.data(), kv_width_, false}});
@@ -190,10 +208,10 @@ void Forward::attention_block(Worker& worker, size_t layer) {
     });
   }
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
-    for (size_t t = begin; t < end; ++t) prepare_row(attention_in_, t, rows);
+    for (size_t t = begin; t < end; ++t) prepare_row(attention_in_, t, rows, Rounding::kPlain);
   });
   const bool is_direct = !config_.has_post_norms;
-  multiply(worker, attention_in_, rows,
+  multiply(worker, attention_in_, rows, Rounding::kPlain,
            {{&w.attention_output, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
   if (!is_direct) add_residual(worker, w.post_attention_norm);
 }
@@ -201,18 +219,20 @@ void Forward::attention_block(Worker& worker, size_t layer) {
 void Forward::feed_forward_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
-  normalise(worker, w.feed_forward_norm.data());
-  multiply(worker, normed_, rows, {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
+  normalise(worker, w.feed_forward_norm.data(), Rounding::kPlain);
+  multiply(worker, normed_, rows, Rounding::kPlain,
+           {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
   const auto activate = config_.activation == Activation::kSilu ? kernels_.silu_multiply : kernels_.gelu_multiply;
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       activate(gate_.data() + t * feed_width_, up_.data() + t * feed_width_, config_.feed_forward,
                feed_in_.floats.data() + t * feed_in_.columns);
-      prepare_row(feed_in_, t, rows);
+      prepare_row(feed_in_, t, rows, Rounding::kPlain);
     }
   });
   const bool is_direct = !config_.has_post_norms;
-  multiply(worker, feed_in_, rows, {{&w.down, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
+  multiply(worker, feed_in_, rows, Rounding::kPlain,
+           {{&w.down, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
   if (!is_direct) add_residual(worker, w.post_feed_forward_norm);
 }
 
@@ -233,10 +253,10 @@ void Forward::write_logits(Worker& worker) {
     for (size_t i = begin; i < end; ++i) {
       kernels_.rms_norm(x_.data() + logit_rows_[i] * width, weights_.output_norm.data(), width, config_.epsilon,
                         logits_in_.floats.data() + i * width);
-      prepare_row(logits_in_, i, rows);
+      prepare_row(logits_in_, i, rows, Rounding::kFine);
     }
   });
-  multiply(worker, logits_in_, rows, {{&weights_.output, logits_, logits_stride_, false}});
+  multiply(worker, logits_in_, rows, Rounding::kFine, {{&weights_.output, logits_, logits_stride_, false}});
 }
 
 void Forward::rotate(float* head, const float* cosines) const {

@@ -6,6 +6,7 @@
 // Owned by the engine's leader; the pool's threads work inside forward().
 #pragma once
 
+#include <atomic>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -44,8 +45,13 @@ class Forward {
   struct Activations {
     std::vector<float> floats;
     std::vector<ActivationBlock> blocks;
+    std::vector<ActivationBlock> rest;  // what `blocks` rounded away, for the products that are fine
     size_t columns = 0;
   };
+  // How often activations are rounded to 8 bits: kFine adds the product with what the first rounding left over. The
+  // inputs of the attention's projections and of the logits have outliers that cost their neighbours in a block much
+  // (docs/QUALITY.md has each part's share of the loss).
+  enum class Rounding { kPlain, kFine };
   struct Product {
     const PackedMatrix* weights;
     float* y;
@@ -65,14 +71,15 @@ class Forward {
   void attention_block(Worker& worker, size_t layer);
   void feed_forward_block(Worker& worker, size_t layer);
   void write_logits(Worker& worker);
-  void normalise(Worker& worker, const float* weight);
+  void normalise(Worker& worker, const float* weight, Rounding rounding);
   void add_residual(Worker& worker, const std::vector<float>& post_norm);
   void rotate_and_store(size_t layer, size_t row);
   void rotate(float* head, const float* cosines) const;
   void attend(size_t layer, const Task& task, int thread);
   void merge_partials(size_t layer, size_t group);
-  void multiply(Worker& worker, const Activations& x, size_t rows, std::initializer_list<Product> products);
-  void prepare_row(Activations& x, size_t row, size_t rows);
+  void multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
+                std::initializer_list<Product> products);
+  void prepare_row(Activations& x, size_t row, size_t rows, Rounding rounding);
   void plan_attention(int threads);
   size_t row_chunk(const Worker& worker) const;
 
@@ -80,7 +87,7 @@ class Forward {
   const Weights& weights_;
   const Kernels& kernels_;
   bool is_float_;
-  size_t embedded_since_release_ = 0;  // tokens
+  std::atomic<size_t> embedded_since_release_{0};  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
 
   // The batch in work.
