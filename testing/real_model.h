@@ -1,5 +1,5 @@
-// What tests against a real model share: opening it, texts from testing/corpus/prose.txt, and the measures of how far
-// two answers are apart.
+// What tests against a real model share: opening it, texts from testing/corpus/prose.txt, and the measures of
+// how far two answers are apart.
 #pragma once
 
 #include <cstdint>

@@ -1,6 +1,6 @@
 // Our answers against those of an engine that we did not write: transformers in float32 on the same weights.
-// tools/golden/make_logits_golden.py makes the files and says how. CRESSET_GOLDEN_DIR reads larger ones (every
-// position) that the script wrote elsewhere.
+// tools/golden/make_logits_golden.py makes the files and says how. CRESSET_GOLDEN_DIR reads larger ones
+// (every position) that the script wrote elsewhere.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -46,18 +46,22 @@ Golden read_golden(sys::Env& env, const std::string& name) {
   Golden golden;
   for (const Json& from : json->find("prompts")->as_array()) {
     Golden::Prompt prompt;
-    for (const Json& id : from.find("ids")->as_array()) prompt.ids.push_back(static_cast<int32_t>(id.as_integer()));
+    for (const Json& id : from.find("ids")->as_array())
+      prompt.ids.push_back(static_cast<int32_t>(id.as_integer()));
     for (const Json& at : from.find("at")->as_array()) {
-      Golden::Position position{static_cast<size_t>(at.as_array()[0].as_integer()), {}, at.as_array()[2].as_number()};
+      Golden::Position position{
+          static_cast<size_t>(at.as_array()[0].as_integer()), {}, at.as_array()[2].as_number()};
       for (const Json& pair : at.as_array()[1].as_array()) {
         position.top.emplace_back(pair.as_array()[0].as_integer(), pair.as_array()[1].as_number());
       }
       prompt.at.push_back(std::move(position));
     }
     for (const Json& pair : from.find("greedy")->as_array()) {
-      prompt.greedy.emplace_back(static_cast<int32_t>(pair.as_array()[0].as_integer()), pair.as_array()[1].as_number());
+      prompt.greedy.emplace_back(static_cast<int32_t>(pair.as_array()[0].as_integer()),
+                                 pair.as_array()[1].as_number());
     }
-    if (!testing::kIsSanitized || prompt.ids.size() <= kSanitizedTokensMax) golden.prompts.push_back(std::move(prompt));
+    if (!testing::kIsSanitized || prompt.ids.size() <= kSanitizedTokensMax)
+      golden.prompts.push_back(std::move(prompt));
   }
   return golden;
 }
@@ -93,8 +97,8 @@ void expect_log_probabilities(sys::Env& env, const std::string& path, const std:
     }
   }
   EXPECT_GT(compared, testing::kIsSanitized ? 200u : 1000u);
-  std::cout << name << ": " << compared << " log-probabilities, the furthest " << worst << " off; mass of the rest "
-            << worst_rest << " off\n";
+  std::cout << name << ": " << compared << " log-probabilities, the furthest " << worst
+            << " off; mass of the rest " << worst_rest << " off\n";
 }
 
 // Waits for one job's end and keeps its tokens by choice.
@@ -132,7 +136,8 @@ class TokenSink final : public chat::EventSink {
 };
 
 // The greedy answers to all prompts at once, through the same door as any request.
-std::vector<std::vector<int32_t>> answer(Engine& engine, const std::vector<chat::Tokens>& prompts, int tokens) {
+std::vector<std::vector<int32_t>> answer(Engine& engine, const std::vector<chat::Tokens>& prompts,
+                                         int tokens) {
   Job job;
   job.request.prompts.assign(prompts.begin(), prompts.end());
   job.request.sampling.temperature = 0;
@@ -145,8 +150,8 @@ std::vector<std::vector<int32_t>> answer(Engine& engine, const std::vector<chat:
   return status ? sink->wait() : std::vector<std::vector<int32_t>>(prompts.size());
 }
 
-// Where the two part at a close call, the reference's token is taken and the comparison goes on behind it. At one of
-// the tokens in `ends` an answer is over.
+// Where the two part at a close call, the reference's token is taken and the comparison goes on behind it. At
+// one of the tokens in `ends` an answer is over.
 void expect_continuations(sys::Env& env, const std::string& path, const std::string& name,
                           const std::vector<int32_t>& ends) {
   Golden golden = read_golden(env, name);

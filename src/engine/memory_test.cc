@@ -32,8 +32,8 @@ void expect_one_copy(const std::string& path, uint64_t kv_bytes_a_token) {
   const auto engine = Engine::open(*env, path, {});
   ASSERT_TRUE(engine) << engine.error().message();
   const auto in_mib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
-  std::cout << "file " << in_mib(file_bytes) << " MiB; opened: resident " << in_mib(read_status("VmRSS")) << ", peak "
-            << in_mib(read_status("VmHWM")) << " MiB\n";
+  std::cout << "file " << in_mib(file_bytes) << " MiB; opened: resident " << in_mib(read_status("VmRSS"))
+            << ", peak " << in_mib(read_status("VmHWM")) << " MiB\n";
   EXPECT_LE(read_status("VmRSS"), file_bytes + kAllElse) << "after opening";
   EXPECT_LE(read_status("VmHWM"), file_bytes + kAllElse) << "while opening";
 

@@ -1,5 +1,5 @@
-// What the fast arithmetic (8-bit activations) costs in quality: its answers against our own in float32, on ordinary
-// text. docs/QUALITY.md has the numbers, also those of another engine's 8-bit path on the same text.
+// What the fast arithmetic (8-bit activations) costs in quality: its answers against our own in float32, on
+// ordinary text. docs/QUALITY.md has the numbers, also those of another engine's 8-bit path on the same text.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -28,7 +28,8 @@ struct Report {
 };
 
 // Windows one after another, so that two windows' logits are all that is held.
-Report measure(sys::Env& env, const std::string& path, const std::string& section, std::vector<int32_t> first) {
+Report measure(sys::Env& env, const std::string& path, const std::string& section,
+               std::vector<int32_t> first) {
   const auto reference = open_model(env, path, Arithmetic::kFloat32);
   const auto fast = open_model(env, path, Arithmetic::kInt8);
   std::vector<int32_t> ids = first;  // the start-of-text token, where the model has one
@@ -54,9 +55,9 @@ Report measure(sys::Env& env, const std::string& path, const std::string& sectio
 
 void print(const std::string& name, const testing::Distance& d) {
   if (d.positions == 0) return;
-  std::cout << name << ": " << d.positions << " positions, mean KL " << d.mean() << ", median " << d.quantile(0.5)
-            << ", 99 % " << d.quantile(0.99) << ", greatest " << d.quantile(1) << ", same first token "
-            << 100 * d.agreement() << " %\n";
+  std::cout << name << ": " << d.positions << " positions, mean KL " << d.mean() << ", median "
+            << d.quantile(0.5) << ", 99 % " << d.quantile(0.99) << ", greatest " << d.quantile(1)
+            << ", same first token " << 100 * d.agreement() << " %\n";
 }
 
 void expect_close(sys::Env& env, const std::string& path, std::vector<int32_t> first) {
