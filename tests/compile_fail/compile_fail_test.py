@@ -37,7 +37,7 @@ def main():
             print(f"{file.name}: does not compile, as it must")
     if not programs:
         wrong.append("no program was found")
-    sys.exit("\n".join(wrong))
+    sys.exit("\n".join(wrong) or 0)
 
 
 main()
