@@ -24,6 +24,7 @@ import harness  # noqa: E402
 BLOCK = re.compile(r"^```sh\n(# tested(?P<stage>[^\n]*)\n.*?)^```$", re.MULTILINE | re.DOTALL)
 STAGES = ("", "with a server")
 BLOCK_TIME_MAX_S = 300
+MODEL = "smollm2-135m-instruct"  # as `./dev run` names the default model
 
 
 def tested_blocks(text):
@@ -66,7 +67,7 @@ def main():
     blocks = tested_blocks(readme.read_text())
     if not blocks:
         sys.exit("README.md: no block begins with `# tested`: nothing that it promises is checked")
-    home = harness.Home()
+    home = harness.Home(name=MODEL)
     try:
         bin_folder = home.path / "bin"
         bin_folder.mkdir()

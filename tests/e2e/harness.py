@@ -89,11 +89,11 @@ def run(*args, home, stdin=None, env=None, time_max_s=120):
 class Home:
     """A temporary home whose data directory holds the model, or nothing."""
 
-    def __init__(self, with_model=True):
+    def __init__(self, with_model=True, name=MODEL_NAME):
         self.path = pathlib.Path(tempfile.mkdtemp(prefix="cresset-test-"))
         self.data = self.path / "data"
         if with_model:
-            done = run("import", model_file(), "--name", MODEL_NAME, "--data", self.data, home=self.path)
+            done = run("import", model_file(), "--name", name, "--data", self.data, home=self.path)
             if done.returncode != 0:
                 self.remove()
                 raise AssertionError(f"import failed: {done.stderr}")
