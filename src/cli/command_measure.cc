@@ -210,7 +210,9 @@ Result<int> run_logits(Context& context) {
       batch.push_back(tokens);
     }
     if (!batch.empty() && (!line || batch.size() == static_cast<size_t>(batch_max))) {
-      CRESSET_TRY_STATUS(evaluate_batch(context, *engine, batch, all, static_cast<size_t>(top)));
+      Status done = evaluate_batch(context, *engine, batch, all, static_cast<size_t>(top));
+      if (!done && done.error().where.empty()) done.error().where = line_place(line ? number : number - 1);
+      CRESSET_TRY_STATUS(done);
       batch.clear();
     }
     if (!line) return 0;

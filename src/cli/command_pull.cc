@@ -147,7 +147,11 @@ Result<int> run_pull(Context& context) {
     };
     return store->publish(std::move(download), addition);
   }();
-  if (!record) return tl::unexpected(record.error());
+  if (!record) {
+    Error error = record.error();
+    if (error.code == Code::kCorrupt || error.code == Code::kUnsupported) error.where = url;  // not our partial file
+    return tl::unexpected(std::move(error));
+  }
   return report(context, *record, "pulled");
 }
 

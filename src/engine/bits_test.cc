@@ -40,6 +40,9 @@ struct Case {
   const char* name;
   std::string (*path)();
 };
+void PrintTo(const Case& c, std::ostream* out) {
+  *out << c.name;
+}
 class Bits : public ::testing::TestWithParam<Case> {
  protected:
   void SetUp() override {

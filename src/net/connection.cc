@@ -22,8 +22,11 @@ constexpr milliseconds kLingerTime{2'000};
 // The handler's end. It outlives the connection when the handler keeps it; then it does nothing.
 class Connection::LiveCall final : public Call, public std::enable_shared_from_this<LiveCall> {
  public:
-  LiveCall(Connection& connection, HttpRequest request)
-      : connection_(&connection), request_(std::move(request)), is_tls_(connection.setting_.is_tls) {}
+  LiveCall(Connection& connection, HttpRequest request, BodyShare share)
+      : connection_(&connection),
+        share_(std::move(share)),
+        request_(std::move(request)),
+        is_tls_(connection.setting_.is_tls) {}
   ~LiveCall() override {
     if (connection_ != nullptr) connection_->on_call_dropped();
   }
@@ -73,6 +76,7 @@ class Connection::LiveCall final : public Call, public std::enable_shared_from_t
 
  private:
   Connection* connection_;
+  const BodyShare share_;
   const HttpRequest request_;
   const bool is_tls_;
   bool was_closed_ = false;
@@ -83,7 +87,8 @@ Connection::Connection(Transport& transport, Setting setting)
     : transport_(transport),
       setting_(std::move(setting)),
       parser_({.head_bytes_max = setting_.limits.header_bytes_max,
-               .body_bytes_max = setting_.limits.body_bytes_max}) {}
+               .body_bytes_max = setting_.limits.body_bytes_max}),
+      body_share_(setting_.bodies) {}
 
 Connection::~Connection() {
   state_ = State::kClosed;
@@ -150,6 +155,8 @@ void Connection::advance() {
     in_begin_ += taken;
     if (parser_.state() == RequestParser::State::kFailed) {
       fail(parser_.fault().status, parser_.fault().message);
+    } else if (parser_.state() != RequestParser::State::kHead && !body_share_.grow_to(parser_.request().body.size())) {
+      fail(503, "the server holds as many request bodies as it may; try again shortly");
     } else if (parser_.state() == RequestParser::State::kDone) {
       begin_call();
     } else {
@@ -196,7 +203,7 @@ void Connection::begin_call() {
   is_head_request_ = request.method == "HEAD";
   has_begun_ = has_ended_ = false;
   state_ = State::kAnswering;
-  const auto call = std::make_shared<LiveCall>(*this, std::move(request));
+  const auto call = std::make_shared<LiveCall>(*this, std::move(request), std::move(body_share_));
   call_ = call.get();
   setting_.handler(call);
   if (has_ended_reading_ && state_ == State::kAnswering && !has_ended_) close(true);

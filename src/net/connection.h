@@ -17,6 +17,7 @@
 #include <string>
 #include <string_view>
 
+#include "net/body_budget.h"
 #include "net/request_parser.h"
 #include "net/server.h"
 
@@ -41,6 +42,7 @@ class Connection {
     const ServerLimits& limits;
     const Server::Handler& handler;
     const std::function<std::string_view()>& date;  // the Date header's value; empty: none
+    std::shared_ptr<BodyBudget> bodies;             // never null
     std::string peer;
     bool is_tls = false;
   };
@@ -101,6 +103,7 @@ class Connection {
   Transport& transport_;
   const Setting setting_;
   RequestParser parser_;
+  BodyShare body_share_;  // of the body that comes in
   State state_ = State::kReading;
 
   std::string in_;  // the one read buffer: [in_begin_, in_end_) is not parsed yet

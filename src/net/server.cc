@@ -61,6 +61,7 @@ struct Core : std::enable_shared_from_this<Core> {
   const ServerOptions options;
   const Server::Handler handler;
   std::function<std::string_view()> date = [this] { return date_now(); };
+  const std::shared_ptr<BodyBudget> bodies = std::make_shared<BodyBudget>(BodyBudget{options.limits.bodies_bytes_max});
   std::shared_ptr<asio::ssl::context> tls;
   Acceptor acceptor;
   Timer drain_timer;
@@ -87,6 +88,7 @@ class Session : public Transport, public std::enable_shared_from_this<Session> {
         connection_(*this, {.limits = core_->options.limits,
                             .handler = core_->handler,
                             .date = core_->date,
+                            .bodies = core_->bodies,
                             .peer = std::move(peer),
                             .is_tls = core_->tls != nullptr}),
         timer_(core_->io.get_executor()) {}

@@ -25,6 +25,7 @@ namespace cresset::net {
 struct ServerLimits {
   size_t header_bytes_max = 64u << 10;
   size_t body_bytes_max = 32u << 20;
+  size_t bodies_bytes_max = 256u << 20;               // of all requests that are here at once: 503
   std::chrono::milliseconds header_time_max{10'000};
   std::chrono::milliseconds body_time_max{60'000};
   std::chrono::milliseconds idle_time_max{75'000};

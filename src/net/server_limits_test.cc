@@ -52,6 +52,41 @@ TEST(ServerLimits, AHeaderOrBodyOverTheLimitIsRefusedWhileItArrives) {
             413);
 }
 
+TEST(ServerLimits, HoldsSoManyBytesOfBodiesInAllAndNoMore) {
+  ServerOptions options;
+  options.limits.bodies_bytes_max = 100'000;
+  HeldCalls calls;
+  LoopServer server(calls.handler(), options);
+  const std::string most(80'000, 'a'), half(50'000, 'b');
+  const auto post = [](const std::string& body) {
+    return "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+  };
+  const auto answer = [&] {
+    ASSERT_TRUE(calls.waits_for_one());
+    server.on_loop([&] {
+      calls.held().back()->reply(text("done"));
+      calls.held().clear();
+      return 0;
+    });
+  };
+  SocketClient first(server.port());
+  ASSERT_TRUE(first.send(post(most)));
+  ASSERT_TRUE(calls.waits_for_one());  // the handler has it, and its bytes count
+  SocketClient second(server.port());
+  ASSERT_TRUE(second.send(post(half)));
+  EXPECT_EQ(second.read_response().status, 503);
+  server.on_loop([&] {
+    calls.held().back()->reply(text("done"));
+    calls.held().clear();
+    return 0;
+  });
+  EXPECT_EQ(first.read_response().status, 200);
+  SocketClient third(server.port());
+  ASSERT_TRUE(third.send(post(half)));
+  answer();
+  EXPECT_EQ(third.read_response().status, 200);
+}
+
 TEST(ServerLimits, ASlowHeaderOrBodyGets408) {
   ServerOptions options;
   options.limits.header_time_max = options.limits.body_time_max = milliseconds(50);
