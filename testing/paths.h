@@ -1,4 +1,5 @@
-// Where tests find the tree and what ./dev fetched; each is empty when absent, and the test then skips by name.
+// Where tests find the tree and what ./dev fetched; each is empty when absent, and the test then skips by
+// name.
 #pragma once
 
 #include <string>

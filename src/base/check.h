@@ -8,5 +8,6 @@ namespace cresset {
 
 }  // namespace cresset
 
-#define CHECK(expression) \
-  (static_cast<bool>(expression) ? static_cast<void>(0) : ::cresset::check_failed(#expression, __FILE__, __LINE__))
+#define CHECK(expression)                               \
+  (static_cast<bool>(expression) ? static_cast<void>(0) \
+                                 : ::cresset::check_failed(#expression, __FILE__, __LINE__))

@@ -93,8 +93,8 @@ class Builder {
  private:
   struct Open {
     Json value;
-    std::string key;                        // under which it goes into its parent
-    std::unordered_set<std::string> seen;   // filled only for large objects
+    std::string key;                       // under which it goes into its parent
+    std::unordered_set<std::string> seen;  // filled only for large objects
   };
 
   static bool is_new_key(Open& open, const std::string& key) {
@@ -143,7 +143,8 @@ void write_double(std::string& out, double v) {
 }  // namespace
 
 std::string_view Json::type_name() const {
-  constexpr std::string_view kNames[] = {"null", "boolean", "integer", "integer", "number", "string", "array", "object"};
+  constexpr std::string_view kNames[] = {"null",   "boolean", "integer", "integer",
+                                         "number", "string",  "array",   "object"};
   return kNames[value_.index()];
 }
 
@@ -192,7 +193,9 @@ const Json* Json::find(std::string_view key) const {
   }
   return nullptr;
 }
-Json* Json::find(std::string_view key) { return const_cast<Json*>(std::as_const(*this).find(key)); }
+Json* Json::find(std::string_view key) {
+  return const_cast<Json*>(std::as_const(*this).find(key));
+}
 
 void Json::set(std::string_view key, Json value) {
   if (is_null()) value_ = JsonObject{};
@@ -228,11 +231,21 @@ void write_json_string(std::string& out, std::string_view text) {
       out.append(text.substr(plain, i - plain));
       plain = i + 1;
       switch (b) {
-        case '"': out += "\\\""; break;
-        case '\\': out += "\\\\"; break;
-        case '\n': out += "\\n"; break;
-        case '\r': out += "\\r"; break;
-        case '\t': out += "\\t"; break;
+        case '"':
+          out += "\\\"";
+          break;
+        case '\\':
+          out += "\\\\";
+          break;
+        case '\n':
+          out += "\\n";
+          break;
+        case '\r':
+          out += "\\r";
+          break;
+        case '\t':
+          out += "\\t";
+          break;
         default:
           out += "\\u00";
           out += kHex[b >> 4];
@@ -297,7 +310,8 @@ Result<Json> parse_json(std::string_view text, JsonLimits limits) {
   const std::size_t used = parser.write_some(false, text.data(), text.size(), ec);
   const Builder& handler = parser.handler();
   if (handler.has_duplicate) {
-    return fail(Code::kInvalid, "the key \"" + to_valid_utf8(handler.duplicate) + "\" appears twice in one JSON object");
+    return fail(Code::kInvalid,
+                "the key \"" + to_valid_utf8(handler.duplicate) + "\" appears twice in one JSON object");
   }
   if (ec == bj::error::too_deep) {
     return fail(Code::kLimit, "JSON is nested deeper than " + std::to_string(limits.depth_max) + " levels");

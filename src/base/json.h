@@ -1,6 +1,6 @@
-// JSON values: parse with limits, build, write. Boost.JSON does the reading inside json.cc; nobody else sees it.
-// Objects keep their order; integers stay integers; a duplicate key is refused (two readers of one body must
-// not disagree about what it says).
+// JSON values: parse with limits, build, write. Boost.JSON does the reading inside json.cc; nobody else sees
+// it. Objects keep their order; integers stay integers; a duplicate key is refused (two readers of one body
+// must not disagree about what it says).
 #pragma once
 
 #include <cstdint>
@@ -72,8 +72,8 @@ class Json {
   // Appends to an array (null becomes one).
   void push(Json value);
 
-  // Compact text. Numbers in the shortest form that reads back to the same value; non-finite as null. Text that
-  // is not UTF-8 is written with U+FFFD.
+  // Compact text. Numbers in the shortest form that reads back to the same value; non-finite as null. Text
+  // that is not UTF-8 is written with U+FFFD.
   std::string write() const;
   void write(std::string& out) const;
 

@@ -6,15 +6,19 @@ namespace cresset {
 namespace {
 
 TEST(Json, ReadsAndWritesEveryKindOfValue) {
-  const std::string text = R"({"a":[1,-2,18446744073709551615,0.5,1e300],"b":"\u00e9\"\\\n","c":null,"d":true,"e":{}})";
+  const std::string text =
+      R"({"a":[1,-2,18446744073709551615,0.5,1e300],"b":"\u00e9\"\\\n","c":null,"d":true,"e":{}})";
   auto value = parse_json(text);
   ASSERT_TRUE(value) << value.error().message();
-  EXPECT_EQ(value->write(), "{\"a\":[1,-2,18446744073709551615,0.5,1e+300],\"b\":\"\xc3\xa9\\\"\\\\\\n\",\"c\":null,\"d\":true,\"e\":{}}");
+  EXPECT_EQ(value->write(),
+            "{\"a\":[1,-2,18446744073709551615,0.5,1e+300],\"b\":\"\xc3\xa9\\\"\\\\\\n\",\"c\":null,\"d\":"
+            "true,\"e\":{}}");
   EXPECT_EQ(parse_json(value->write()).value(), *value);
 }
 
 TEST(Json, ReadsANumberAsExactlyWhatItSays) {
-  for (const double v : {1.0656217060266797, 0.1, 5e-324, 1.7976931348623157e308, -2.2250738585072014e-308, 123456789.123456789}) {
+  for (const double v : {1.0656217060266797, 0.1, 5e-324, 1.7976931348623157e308, -2.2250738585072014e-308,
+                         123456789.123456789}) {
     auto value = parse_json("[" + Json(v).write() + ",7]");
     ASSERT_TRUE(value);
     EXPECT_EQ(value->as_array()[0].as_number(), v);
@@ -23,7 +27,8 @@ TEST(Json, ReadsANumberAsExactlyWhatItSays) {
 }
 
 TEST(Json, RefusesWhatIsNotStrict) {
-  for (const char* bad : {"", "{", "[1,]", "{\"a\":1,}", "nul", "01", "\"\x01\"", "1 2", "{\"a\" 1}", "\"\xff\"", "[1] x", "// c\n1"}) {
+  for (const char* bad : {"", "{", "[1,]", "{\"a\":1,}", "nul", "01", "\"\x01\"", "1 2", "{\"a\" 1}",
+                          "\"\xff\"", "[1] x", "// c\n1"}) {
     auto value = parse_json(bad);
     EXPECT_FALSE(value) << bad;
   }

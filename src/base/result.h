@@ -48,13 +48,13 @@ using Status = Result<void>;
 }  // namespace cresset
 
 // CRESSET_TRY(x, expr): binds x to the value of a Result, or returns its error from this function.
-#define CRESSET_TRY(var, expr)                                                              \
-  auto var##_result = (expr);                                                               \
+#define CRESSET_TRY(var, expr)                                                                   \
+  auto var##_result = (expr);                                                                    \
   if (!var##_result) return ::tl::unexpected<::cresset::Error>(std::move(var##_result.error())); \
   auto& var = *var##_result
 // The same for a Status.
-#define CRESSET_TRY_STATUS(expr)                                                            \
-  do {                                                                                      \
-    auto try_status_ = (expr);                                                              \
+#define CRESSET_TRY_STATUS(expr)                                                                 \
+  do {                                                                                           \
+    auto try_status_ = (expr);                                                                   \
     if (!try_status_) return ::tl::unexpected<::cresset::Error>(std::move(try_status_.error())); \
   } while (0)

@@ -4,7 +4,7 @@ namespace cresset {
 namespace {
 
 struct Lead {
-  int length;       // bytes of the whole character, 0: not a lead byte
+  int length;  // bytes of the whole character, 0: not a lead byte
   unsigned char second_min, second_max;
 };
 
@@ -42,7 +42,8 @@ CodePoint next_code_point(std::string_view bytes) {
   if (lead.length == 0 || good_prefix(bytes, lead) < lead.length) return {};
   if (lead.length == 1) return {b0, 1, true};
   char32_t value = b0 & (0x7F >> lead.length);
-  for (int i = 1; i < lead.length; ++i) value = value << 6 | (static_cast<unsigned char>(bytes[static_cast<size_t>(i)]) & 0x3F);
+  for (int i = 1; i < lead.length; ++i)
+    value = value << 6 | (static_cast<unsigned char>(bytes[static_cast<size_t>(i)]) & 0x3F);
   return {value, lead.length, true};
 }
 
@@ -96,7 +97,8 @@ size_t incomplete_tail(std::string_view bytes) {
     const Lead lead = lead_of(static_cast<unsigned char>(tail[0]));
     if (lead.length == 1) return 0;
     if (lead.length > 1) {
-      const bool open = static_cast<size_t>(lead.length) > n && static_cast<size_t>(good_prefix(tail, lead)) == n;
+      const bool open =
+          static_cast<size_t>(lead.length) > n && static_cast<size_t>(good_prefix(tail, lead)) == n;
       return open ? n : 0;
     }
   }

@@ -7,7 +7,8 @@ namespace {
 
 TEST(Text, AcceptsWhatUnicodeTable37Accepts) {
   EXPECT_TRUE(is_utf8("a\xc2\x80\xe0\xa0\x80\xed\x9f\xbf\xf0\x90\x80\x80\xf4\x8f\xbf\xbf"));
-  for (const char* bad : {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5", "\xe2\x82"}) {
+  for (const char* bad : {"\x80", "\xc0\x80", "\xc1\xbf", "\xe0\x9f\xbf", "\xed\xa0\x80", "\xf0\x8f\xbf\xbf",
+                          "\xf4\x90\x80\x80", "\xf5", "\xe2\x82"}) {
     EXPECT_FALSE(is_utf8(bad));
   }
 }
@@ -27,7 +28,10 @@ TEST(Text, RoundTripsEveryScalarValue) {
 TEST(Text, ReplacesMaximalSubparts) {
   // The example of the Unicode Standard, chapter 3, U+FFFD substitution of maximal subparts.
   EXPECT_EQ(to_valid_utf8("\x61\xF1\x80\x80\xE1\x80\xC2\x62\x80\x63\x80\xBF\x64"),
-            "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" "b\xef\xbf\xbd" "c\xef\xbf\xbd\xef\xbf\xbd" "d");
+            "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd"
+            "b\xef\xbf\xbd"
+            "c\xef\xbf\xbd\xef\xbf\xbd"
+            "d");
 }
 
 TEST(Text, KnowsAnIncompleteTail) {

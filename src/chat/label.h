@@ -14,6 +14,8 @@ struct Label {
   auto operator<=>(const Label&) const = default;
 };
 
-inline Label join(Label a, Label b) { return Label{std::max(a.level, b.level)}; }
+inline Label join(Label a, Label b) {
+  return Label{std::max(a.level, b.level)};
+}
 
 }  // namespace cresset::chat

@@ -15,7 +15,8 @@ struct Text {
   std::string text;
 };
 
-// One labelled part of a message. Later kinds (image, document, tool call, tool result, reasoning) join the variant.
+// One labelled part of a message. Later kinds (image, document, tool call, tool result, reasoning) join the
+// variant.
 struct Part {
   std::variant<Text> body;
   Label label;

@@ -1,4 +1,5 @@
-// Request: what a client asks, whatever its dialect. Pure data; decoded by wire/, read by gateway/ and providers.
+// Request: what a client asks, whatever its dialect. Pure data; decoded by wire/, read by gateway/ and
+// providers.
 #pragma once
 
 #include <cstdint>
@@ -15,13 +16,13 @@ namespace cresset::chat {
 
 // How the next token is chosen. A field that is not set takes the answering model's default.
 struct Sampling {
-  std::optional<double> temperature;         // >= 0; 0 is greedy
-  std::optional<double> top_p;               // (0, 1]
-  std::optional<int> top_k;                  // 0: off
-  std::optional<double> min_p;               // [0, 1]
-  std::optional<double> repetition_penalty;  // > 0, 1: off
-  std::optional<double> presence_penalty;    // [-2, 2]
-  std::optional<double> frequency_penalty;   // [-2, 2]
+  std::optional<double> temperature;                   // >= 0; 0 is greedy
+  std::optional<double> top_p;                         // (0, 1]
+  std::optional<int> top_k;                            // 0: off
+  std::optional<double> min_p;                         // [0, 1]
+  std::optional<double> repetition_penalty;            // > 0, 1: off
+  std::optional<double> presence_penalty;              // [-2, 2]
+  std::optional<double> frequency_penalty;             // [-2, 2]
   std::vector<std::pair<int32_t, double>> logit_bias;  // token id, [-100, 100]
   std::optional<int64_t> seed;
 };
@@ -47,9 +48,9 @@ struct Request {
   int top_logprobs = 0;           // and this many alternatives (0 to 20)
   bool echo = false;              // completions: the prompt's text first
   bool stream = false;
-  bool include_usage = false;     // a last event with usage in a stream
-  std::string user;               // opaque to us: for the ledger
-  Json template_kwargs;           // chat_template_kwargs: an object or null
+  bool include_usage = false;  // a last event with usage in a stream
+  std::string user;            // opaque to us: for the ledger
+  Json template_kwargs;        // chat_template_kwargs: an object or null
 };
 
 }  // namespace cresset::chat

@@ -8,7 +8,8 @@
 
 namespace cresset::chat {
 
-// Takes the events of one answer in order. Called on the producer's thread; must return at once (post and go).
+// Takes the events of one answer in order. Called on the producer's thread; must return at once (post and
+// go).
 class EventSink {
  public:
   virtual ~EventSink() = default;

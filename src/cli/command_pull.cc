@@ -149,7 +149,8 @@ Result<int> run_pull(Context& context) {
   }();
   if (!record) {
     Error error = record.error();
-    if (error.code == Code::kCorrupt || error.code == Code::kUnsupported) error.where = url;  // not our partial file
+    if (error.code == Code::kCorrupt || error.code == Code::kUnsupported)
+      error.where = url;  // not our partial file
     return tl::unexpected(std::move(error));
   }
   return report(context, *record, "pulled");

@@ -22,7 +22,6 @@
 namespace cresset::engine {
 namespace {
 
-
 // What open() and read_card() share: the file's directory, its configuration and vocabulary, all checked.
 struct ModelFile {
   std::unique_ptr<sys::MappedFile> mapped;
@@ -44,8 +43,8 @@ Result<ModelFile> open_file(sys::Env& env, const std::string& path) {
   CRESSET_TRY_STATUS(check_tensors(*file.gguf, file.config));
   if (file.vocabulary->texts.size() != file.config.vocabulary) {
     return fail(Code::kCorrupt,
-                "tokenizer.ggml.tokens has " + std::to_string(file.vocabulary->texts.size()) + " entries, token_embd.weight " +
-                    std::to_string(file.config.vocabulary) + " rows",
+                "tokenizer.ggml.tokens has " + std::to_string(file.vocabulary->texts.size()) +
+                    " entries, token_embd.weight " + std::to_string(file.config.vocabulary) + " rows",
                 path);
   }
   return file;
@@ -53,7 +52,8 @@ Result<ModelFile> open_file(sys::Env& env, const std::string& path) {
 
 class LocalEngine final : public Engine {
  public:
-  static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path, const EngineOptions& options) {
+  static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
+                                              const EngineOptions& options) {
     const sys::CpuFeatures cpu = sys::read_cpu_features();
     CRESSET_TRY(kernels, choose_kernels(options.kernels, cpu));
     CRESSET_TRY(file, open_file(env, path));
@@ -117,12 +117,18 @@ class LocalEngine final : public Engine {
     return out;
   }
 
-  Result<double> time_prefill(int tokens, int depth) override { return time(tokens, depth, forward_->rows_max()); }
+  Result<double> time_prefill(int tokens, int depth) override {
+    return time(tokens, depth, forward_->rows_max());
+  }
   Result<double> time_decode(int tokens, int depth) override { return time(tokens, depth, 1); }
 
  private:
-  LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels, const sys::CpuFeatures& cpu)
-      : env_(env), file_(std::move(file)), options_(options), kernels_(kernels),
+  LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels,
+              const sys::CpuFeatures& cpu)
+      : env_(env),
+        file_(std::move(file)),
+        options_(options),
+        kernels_(kernels),
         threads_(options.threads > 0 ? options.threads : std::max(1, cpu.cores_online)),
         queue_max_(static_cast<size_t>(options.queue_max)) {}
 
@@ -140,31 +146,40 @@ class LocalEngine final : public Engine {
     config.rope_factors.clear();
     CRESSET_TRY(weights, Weights::load(*file_.gguf, *file_.mapped, config, options_.arithmetic, *pool_));
     weights_ = std::move(weights);
-    if (options_.context_max > 0) config.context = std::min(config.context, static_cast<size_t>(options_.context_max));
+    if (options_.context_max > 0)
+      config.context = std::min(config.context, static_cast<size_t>(options_.context_max));
     CRESSET_TRY(card, make_card(*file_.gguf, file_.mapped->bytes().size(), config, vocabulary));
     card_ = std::move(card);
 
     const bool is_float = options_.arithmetic == Arithmetic::kFloat32;
     const KvShape shape{config.layers, config.kv_heads, config.head_size, is_float};
-    const uint64_t kv_bytes = options_.kv_bytes_max > 0 ? options_.kv_bytes_max : std::max<uint64_t>(sys::read_memory().total / 4, 256u << 20);
+    const uint64_t kv_bytes = options_.kv_bytes_max > 0
+                                  ? options_.kv_bytes_max
+                                  : std::max<uint64_t>(sys::read_memory().total / 4, 256u << 20);
     cache_ = std::make_unique<KvCache>(shape, kv_bytes);
     if (cache_->pages_max() == 0) {
-      return fail(Code::kInvalid, "a key-value page of this model takes " + std::to_string(shape.page_bytes()) + " bytes; raise own_engine.kv_bytes_max");
+      return fail(Code::kInvalid, "a key-value page of this model takes " +
+                                      std::to_string(shape.page_bytes()) +
+                                      " bytes; raise own_engine.kv_bytes_max");
     }
-    const size_t rows_max = std::min<size_t>(static_cast<size_t>(std::max(1, options_.step_tokens_max)), 4096);
+    const size_t rows_max =
+        std::min<size_t>(static_cast<size_t>(std::max(1, options_.step_tokens_max)), 4096);
     forward_ = std::make_unique<Forward>(config, weights_, kernels_, options_.arithmetic, threads_, rows_max);
-    const SchedulerOptions scheduling{.context = config.context,
-                                      .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
-                                      .queue_max = queue_max_,
-                                      .step_tokens_max = rows_max};
-    scheduler_ = std::make_unique<Scheduler>(scheduling, *pool_, *forward_, *cache_, *tokenizer_, kernels_, config.vocabulary);
+    const SchedulerOptions scheduling{
+        .context = config.context,
+        .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
+        .queue_max = queue_max_,
+        .step_tokens_max = rows_max};
+    scheduler_ = std::make_unique<Scheduler>(scheduling, *pool_, *forward_, *cache_, *tokenizer_, kernels_,
+                                             config.vocabulary);
     fingerprint_ = make_fingerprint();
     preparer_ = std::thread([this] { prepare(); });
     return {};
   }
 
-  // Of what an answer depends on beside the request: the file's directory, a sample of each tensor (fine-tunes of a
-  // model differ in nothing else), the kind of arithmetic. (The instruction set is not in it: the bits are the same.)
+  // Of what an answer depends on beside the request: the file's directory, a sample of each tensor
+  // (fine-tunes of a model differ in nothing else), the kind of arithmetic. (The instruction set is not in
+  // it: the bits are the same.)
   std::string make_fingerprint() const {
     constexpr size_t kSample = 4096;
     sys::Sha256 hash;
@@ -174,10 +189,12 @@ class LocalEngine final : public Engine {
       head = std::min(head, static_cast<size_t>(tensor.bytes.data() - bytes.data()));
       const size_t middle = tensor.bytes.size() / 2;
       hash.update(tensor.bytes.subspan(middle, std::min(kSample, tensor.bytes.size() - middle)));
-      file_.mapped->release_pages();  // a touched page brings its neighbours: they would add up to half the file
+      file_.mapped
+          ->release_pages();  // a touched page brings its neighbours: they would add up to half the file
     }
     hash.update(bytes.subspan(0, head));
-    hash.update(std::to_string(bytes.size()) + (options_.arithmetic == Arithmetic::kInt8 ? "/int8/1" : "/float32/1"));
+    hash.update(std::to_string(bytes.size()) +
+                (options_.arithmetic == Arithmetic::kInt8 ? "/int8/1" : "/float32/1"));
     file_.mapped->release_pages();
     return "fp_" + sys::to_hex(hash.finish()).substr(0, 12);
   }
@@ -205,7 +222,8 @@ class LocalEngine final : public Engine {
     for (const auto& prompt : prompts) {
       CRESSET_TRY_STATUS(check_length(prompt.size()));
     }
-    prepared.seed = job.request.sampling.seed ? static_cast<uint64_t>(*job.request.sampling.seed) : env_.random_u64();
+    prepared.seed =
+        job.request.sampling.seed ? static_cast<uint64_t>(*job.request.sampling.seed) : env_.random_u64();
     prepared.prompts = std::move(prompts);
     prepared.job = std::move(job);
     return scheduler_->submit(std::move(prepared));
@@ -214,8 +232,9 @@ class LocalEngine final : public Engine {
   Status check_length(size_t tokens) const {
     const size_t context = file_.config.context;
     if (tokens < context) return {};
-    return fail(Code::kLimit, "the prompt has " + std::to_string(tokens) + " tokens and this model's context is " +
-                                  std::to_string(context) + " tokens; shorten it");
+    return fail(Code::kLimit, "the prompt has " + std::to_string(tokens) +
+                                  " tokens and this model's context is " + std::to_string(context) +
+                                  " tokens; shorten it");
   }
 
   Status check_tokens(const std::vector<int32_t>& tokens) const {
@@ -223,7 +242,8 @@ class LocalEngine final : public Engine {
     if (tokens.size() > file_.config.context) return check_length(tokens.size());
     for (const int32_t t : tokens) {
       if (t < 0 || static_cast<size_t>(t) >= file_.config.vocabulary) {
-        return fail(Code::kInvalid, "token id " + std::to_string(t) + " is outside the vocabulary of " + std::to_string(file_.config.vocabulary));
+        return fail(Code::kInvalid, "token id " + std::to_string(t) + " is outside the vocabulary of " +
+                                        std::to_string(file_.config.vocabulary));
       }
     }
     return {};
@@ -235,7 +255,8 @@ class LocalEngine final : public Engine {
   }
 
   // On the leader. All sequences advance together, in chunks that fit a step.
-  Status evaluate_now(const std::vector<std::vector<int32_t>>& sequences, bool all_positions, std::vector<std::vector<Logits>>& out) {
+  Status evaluate_now(const std::vector<std::vector<int32_t>>& sequences, bool all_positions,
+                      std::vector<std::vector<Logits>>& out) {
     size_t pages = 0;
     for (const auto& s : sequences) pages += (s.size() + kPagePositions - 1) / kPagePositions;
     CRESSET_TRY_STATUS(check_pages(pages));
@@ -249,7 +270,8 @@ class LocalEngine final : public Engine {
       std::vector<Token> batch;
       std::vector<size_t> rows, owners;
       for (size_t i = 0; i < sequences.size() && batch.size() < rows_max; ++i) {
-        const size_t done = kv[i].length, count = std::min(sequences[i].size() - done, rows_max - batch.size());
+        const size_t done = kv[i].length,
+                     count = std::min(sequences[i].size() - done, rows_max - batch.size());
         if (count == 0) continue;
         kv[i].reserve(*cache_, done + count);
         runs.push_back({&kv[i], batch.size(), count});
@@ -273,9 +295,11 @@ class LocalEngine final : public Engine {
     return {};
   }
 
-  // Seconds for `tokens` tokens after `depth`, `rows` at a time. Token ids are arbitrary: the time does not depend on them.
+  // Seconds for `tokens` tokens after `depth`, `rows` at a time. Token ids are arbitrary: the time does not
+  // depend on them.
   Result<double> time(int tokens, int depth, size_t rows) {
-    if (tokens < 1 || depth < 0) return fail(Code::kInvalid, "tokens must be at least 1 and depth at least 0");
+    if (tokens < 1 || depth < 0)
+      return fail(Code::kInvalid, "tokens must be at least 1 and depth at least 0");
     const size_t total = static_cast<size_t>(tokens) + static_cast<size_t>(depth);
     if (total > file_.config.context) return check_length(total).map([] { return 0.0; });
     Status status;
@@ -295,7 +319,8 @@ class LocalEngine final : public Engine {
         const size_t last = count - 1;
         forward_->run(*pool_, {&run, 1}, batch, {&last, 1}, logits.data());
       };
-      while (kv.length < static_cast<size_t>(depth)) advance(std::min(forward_->rows_max(), static_cast<size_t>(depth) - kv.length));
+      while (kv.length < static_cast<size_t>(depth))
+        advance(std::min(forward_->rows_max(), static_cast<size_t>(depth) - kv.length));
       const sys::Instant start = env_.now();
       while (kv.length < total) advance(std::min(rows, total - kv.length));
       seconds = std::chrono::duration<double>(env_.now() - start).count();
@@ -331,7 +356,8 @@ class LocalEngine final : public Engine {
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> Engine::open(sys::Env& env, const std::string& path, const EngineOptions& options) {
+Result<std::unique_ptr<Engine>> Engine::open(sys::Env& env, const std::string& path,
+                                             const EngineOptions& options) {
   return LocalEngine::open(env, path, options);
 }
 

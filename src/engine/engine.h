@@ -1,8 +1,8 @@
-// The engine: the only header of this room that others include. Loads an open-weight model from a GGUF file and
-// answers many requests at once on a pool of its own threads: submit(Job) -> stream of events.
+// The engine: the only header of this room that others include. Loads an open-weight model from a GGUF file
+// and answers many requests at once on a pool of its own threads: submit(Job) -> stream of events.
 //
-// Threads: open, submit, card and stats are safe from any thread. A job's sink is called on the engine's threads
-// and must return at once.
+// Threads: open, submit, card and stats are safe from any thread. A job's sink is called on the engine's
+// threads and must return at once.
 #pragma once
 
 #include <cstdint>
@@ -28,25 +28,25 @@ struct EngineOptions {
   int threads = 0;  // 0: one per core this process may use, 2 at least where there are 2
   KernelKind kernels = KernelKind::kAuto;
   Arithmetic arithmetic = Arithmetic::kInt8;
-  int context_max = 0;              // tokens a sequence may have; 0: the model's own
-  uint64_t kv_bytes_max = 0;        // all sequences together; 0: a quarter of the machine's memory
-  int sequences_max = 64;           // computed at once; more wait in the queue
-  int queue_max = 512;              // waiting requests; more are kUnavailable
-  int step_tokens_max = 512;        // tokens of one forward pass
+  int context_max = 0;        // tokens a sequence may have; 0: the model's own
+  uint64_t kv_bytes_max = 0;  // all sequences together; 0: a quarter of the machine's memory
+  int sequences_max = 64;     // computed at once; more wait in the queue
+  int queue_max = 512;        // waiting requests; more are kUnavailable
+  int step_tokens_max = 512;  // tokens of one forward pass
 };
 
 // What the file says of itself, for `show`, /v1/models and doctor.
 struct ModelCard {
-  std::string architecture;   // "llama"
-  std::string name;           // general.name
-  std::string quantisation;   // the format of most of the weight bytes: "Q4_1"
-  std::string licence;        // general.license, or what we know of the family's terms; empty: not stated
-  std::string licence_note;   // e.g. "Gemma Terms of Use: ai.google.dev/gemma/terms"
+  std::string architecture;  // "llama"
+  std::string name;          // general.name
+  std::string quantisation;  // the format of most of the weight bytes: "Q4_1"
+  std::string licence;       // general.license, or what we know of the family's terms; empty: not stated
+  std::string licence_note;  // e.g. "Gemma Terms of Use: ai.google.dev/gemma/terms"
   uint64_t parameters = 0;
   uint64_t file_bytes = 0;
   int context_length = 0;
   int layers = 0, embedding_length = 0, heads = 0, kv_heads = 0, vocabulary_size = 0;
-  std::string tokenizer;      // "gpt2/smollm"
+  std::string tokenizer;  // "gpt2/smollm"
   bool has_chat_template = false;
   std::string chat_template;
 };
@@ -60,7 +60,7 @@ struct EngineStats {
 
 // One request to answer. Each prompt and choice is a sequence of its own, computed together.
 struct Job {
-  chat::Request request;      // already checked against the dialect's rules; model is not looked at
+  chat::Request request;  // already checked against the dialect's rules; model is not looked at
   std::shared_ptr<chat::EventSink> sink;
   chat::CancelToken cancel;
 };
@@ -71,9 +71,11 @@ struct Logits {
 
 class Engine {
  public:
-  // Maps and checks the file, prepares the weights, starts the threads. Blocks (read docs/ARCHITECTURE.md on the
-  // repacked weights: the file's pages are dropped as they are repacked, so resident memory stays at one copy).
-  static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path, const EngineOptions& options);
+  // Maps and checks the file, prepares the weights, starts the threads. Blocks (read docs/ARCHITECTURE.md on
+  // the repacked weights: the file's pages are dropped as they are repacked, so resident memory stays at one
+  // copy).
+  static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
+                                              const EngineOptions& options);
   virtual ~Engine() = default;
 
   virtual const ModelCard& card() const = 0;
@@ -82,10 +84,10 @@ class Engine {
   // A value that changes when answers may: model digest prefix, kernels, arithmetic ("fp_…").
   virtual const std::string& fingerprint() const = 0;
 
-  // Queues a job. Errors that can be seen at once are returned (kUnavailable: the queue is full; kInvalid: no chat
-  // template, seeds, ...); anything later arrives at the sink as Failed. Prompts longer than the context are Failed
-  // with kLimit and both numbers. Event order: Started, then deltas of all choices interleaved, a Finished for each.
-  // Choice index = prompt_index * request.choices + choice.
+  // Queues a job. Errors that can be seen at once are returned (kUnavailable: the queue is full; kInvalid: no
+  // chat template, seeds, ...); anything later arrives at the sink as Failed. Prompts longer than the context
+  // are Failed with kLimit and both numbers. Event order: Started, then deltas of all choices interleaved, a
+  // Finished for each. Choice index = prompt_index * request.choices + choice.
   virtual Status submit(Job job) = 0;
 
   // Tools: the exact ids of a text (no BOS), the bytes of a token.
@@ -94,13 +96,13 @@ class Engine {
   // The ids that a chat or completion request would be prefilled with.
   virtual Result<std::vector<int32_t>> prompt_tokens(const chat::Request& request) const = 0;
 
-  // Evaluates token lists in one batch; for each, the logits of the last position, or of all with `all_positions`.
-  // Blocks; runs between the steps of the jobs.
-  virtual Result<std::vector<std::vector<Logits>>> evaluate(const std::vector<std::vector<int32_t>>& sequences,
-                                                            bool all_positions) = 0;
+  // Evaluates token lists in one batch; for each, the logits of the last position, or of all with
+  // `all_positions`. Blocks; runs between the steps of the jobs.
+  virtual Result<std::vector<std::vector<Logits>>> evaluate(
+      const std::vector<std::vector<int32_t>>& sequences, bool all_positions) = 0;
 
-  // Blocking measurement of raw speed for `bench`: seconds to prefill `tokens`, or to decode `tokens` one by one,
-  // after `depth` tokens of context that are not counted.
+  // Blocking measurement of raw speed for `bench`: seconds to prefill `tokens`, or to decode `tokens` one by
+  // one, after `depth` tokens of context that are not counted.
   virtual Result<double> time_prefill(int tokens, int depth) = 0;
   virtual Result<double> time_decode(int tokens, int depth) = 0;
 };

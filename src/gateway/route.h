@@ -45,7 +45,8 @@ Plan make_plan(const Names& names, const policy::Principal& principal, std::stri
                bool local_only);
 
 // Why a plan without candidates cannot answer: 403 when only the label stands in the way, else 404, in the
-// same words whether the model is absent or not this key's to use. Where none is installed it says what brings one.
+// same words whether the model is absent or not this key's to use. Where none is installed it says what
+// brings one.
 wire::Fault no_candidate(const Plan& plan, std::string_view model, bool any_installed = true);
 
 }  // namespace cresset::gateway

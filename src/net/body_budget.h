@@ -1,5 +1,5 @@
-// BodyBudget: how many bytes of request bodies a server holds, over all its connections: a limit of one body and a
-// limit of connections still allow more together than a machine has. Loop thread only.
+// BodyBudget: how many bytes of request bodies a server holds, over all its connections: a limit of one body
+// and a limit of connections still allow more together than a machine has. Loop thread only.
 #pragma once
 
 #include <cstddef>
@@ -13,7 +13,8 @@ struct BodyBudget {
   size_t bytes_held = 0;
 };
 
-// One body's share, given back when this dies: with the connection that receives it, then with the call that has it.
+// One body's share, given back when this dies: with the connection that receives it, then with the call that
+// has it.
 class BodyShare {
  public:
   explicit BodyShare(std::shared_ptr<BodyBudget> budget) : budget_(std::move(budget)) {}

@@ -155,7 +155,8 @@ void Connection::advance() {
     in_begin_ += taken;
     if (parser_.state() == RequestParser::State::kFailed) {
       fail(parser_.fault().status, parser_.fault().message);
-    } else if (parser_.state() != RequestParser::State::kHead && !body_share_.grow_to(parser_.request().body.size())) {
+    } else if (parser_.state() != RequestParser::State::kHead &&
+               !body_share_.grow_to(parser_.request().body.size())) {
       fail(503, "the server holds as many request bodies as it may; try again shortly");
     } else if (parser_.state() == RequestParser::State::kDone) {
       begin_call();

@@ -18,19 +18,19 @@ std::string_view find_header(const Headers& headers, std::string_view name);
 size_t count_header(const Headers& headers, std::string_view name);
 
 struct HttpRequest {
-  std::string method;   // "GET", upper case
-  std::string target;   // as sent
-  std::string path;     // before '?', percent-decoded segment by segment ("%2F" stays "%2F" in `raw_path`)
+  std::string method;  // "GET", upper case
+  std::string target;  // as sent
+  std::string path;    // before '?', percent-decoded segment by segment ("%2F" stays "%2F" in `raw_path`)
   std::string raw_path;
-  std::string query;    // after '?', raw
+  std::string query;  // after '?', raw
   Headers headers;
   std::string body;
-  std::string peer;     // "127.0.0.1:50000"
+  std::string peer;  // "127.0.0.1:50000"
 };
 
 struct HttpResponse {
   int status = 200;
-  Headers headers{};    // Content-Length, Date, Connection are the server's
+  Headers headers{};  // Content-Length, Date, Connection are the server's
   std::string body{};
 };
 

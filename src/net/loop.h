@@ -1,5 +1,5 @@
-// Loop: the one event-loop thread (io_context behind a narrow face). Everything of net/ and gateway/ lives on it;
-// the only ways in from other threads are post() and the objects that say so.
+// Loop: the one event-loop thread (io_context behind a narrow face). Everything of net/ and gateway/ lives on
+// it; the only ways in from other threads are post() and the objects that say so.
 #pragma once
 
 #include <chrono>
@@ -15,9 +15,9 @@ class Loop {
   Loop(const Loop&) = delete;
   Loop& operator=(const Loop&) = delete;
 
-  void run();                               // until stop()
-  void stop();                              // any thread
-  void post(std::function<void()> work);    // any thread
+  void run();                             // until stop()
+  void stop();                            // any thread
+  void post(std::function<void()> work);  // any thread
   // Runs `work` on the loop after `delay`; the returned cancel function is for the loop thread.
   std::function<void()> after(std::chrono::milliseconds delay, std::function<void()> work);
   // Calls `work` on the loop when one of SIGTERM, SIGINT arrives.

@@ -61,7 +61,8 @@ struct Core : std::enable_shared_from_this<Core> {
   const ServerOptions options;
   const Server::Handler handler;
   std::function<std::string_view()> date = [this] { return date_now(); };
-  const std::shared_ptr<BodyBudget> bodies = std::make_shared<BodyBudget>(BodyBudget{options.limits.bodies_bytes_max});
+  const std::shared_ptr<BodyBudget> bodies =
+      std::make_shared<BodyBudget>(BodyBudget{options.limits.bodies_bytes_max});
   std::shared_ptr<asio::ssl::context> tls;
   Acceptor acceptor;
   Timer drain_timer;

@@ -1,7 +1,7 @@
 // Server: HTTP/1.1 over Boost.Beast coroutines, in one translation unit. Bytes to bounded messages and back.
 //
-// Limits (all enforced here, defaults in ServerLimits): header bytes (431), body bytes (413), time to receive the
-// header and the body (408, close), connections at once (503), idle keep-alive, queued bytes of a stream.
+// Limits (all enforced here, defaults in ServerLimits): header bytes (431), body bytes (413), time to receive
+// the header and the body (408, close), connections at once (503), idle keep-alive, queued bytes of a stream.
 // TLS when a certificate is configured. A malformed request gets 400 and a close; the server goes on.
 // Everything here belongs to the loop thread.
 #pragma once
@@ -25,13 +25,13 @@ namespace cresset::net {
 struct ServerLimits {
   size_t header_bytes_max = 64u << 10;
   size_t body_bytes_max = 32u << 20;
-  size_t bodies_bytes_max = 256u << 20;               // of all requests that are here at once: 503
+  size_t bodies_bytes_max = 256u << 20;  // of all requests that are here at once: 503
   std::chrono::milliseconds header_time_max{10'000};
   std::chrono::milliseconds body_time_max{60'000};
   std::chrono::milliseconds idle_time_max{75'000};
   std::chrono::milliseconds write_stall_max{60'000};  // a reader that takes nothing for this long is dropped
   size_t connections_max = 1024;
-  size_t stream_bytes_max = 8u << 20;                 // queued and unread: then the stream is dropped
+  size_t stream_bytes_max = 8u << 20;  // queued and unread: then the stream is dropped
 };
 
 struct ServerOptions {
@@ -55,8 +55,8 @@ class Call {
   virtual void begin_stream(int status, Headers headers) = 0;  // chunked
   virtual void write(std::string bytes) = 0;                   // queued; never blocks
   virtual void end() = 0;
-  virtual void abort() = 0;                                    // closes without the final chunk: a cut stream shows
-  virtual size_t queued_bytes() const = 0;                     // written and not yet taken by the socket
+  virtual void abort() = 0;                 // closes without the final chunk: a cut stream shows
+  virtual size_t queued_bytes() const = 0;  // written and not yet taken by the socket
 
   // Called once if the client goes away before the answer is complete.
   virtual void on_closed(std::function<void()> work) = 0;

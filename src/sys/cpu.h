@@ -6,12 +6,12 @@
 namespace cresset::sys {
 
 struct CpuFeatures {
-  bool avx2 = false;         // with FMA and F16C
-  bool avx512 = false;       // F, BW, VL, DQ
+  bool avx2 = false;    // with FMA and F16C
+  bool avx512 = false;  // F, BW, VL, DQ
   bool avx512_vnni = false;
   bool avx512_bf16 = false;
-  std::string name;          // the model name the CPU reports
-  int cores_online = 1;      // that this process may use
+  std::string name;      // the model name the CPU reports
+  int cores_online = 1;  // that this process may use
 };
 
 CpuFeatures read_cpu_features();

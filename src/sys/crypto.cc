@@ -16,13 +16,17 @@ Sha256::Sha256() : state_(std::make_unique<State>()) {
   CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
 }
 
-Sha256::~Sha256() { EVP_MD_CTX_free(state_->context); }
+Sha256::~Sha256() {
+  EVP_MD_CTX_free(state_->context);
+}
 
 void Sha256::update(std::span<const std::byte> bytes) {
   CHECK(EVP_DigestUpdate(state_->context, bytes.data(), bytes.size()) == 1);
 }
 
-void Sha256::update(std::string_view bytes) { update(std::as_bytes(std::span(bytes.data(), bytes.size()))); }
+void Sha256::update(std::string_view bytes) {
+  update(std::as_bytes(std::span(bytes.data(), bytes.size())));
+}
 
 Digest Sha256::finish() {
   Digest digest{};
@@ -38,7 +42,9 @@ Digest sha256(std::span<const std::byte> bytes) {
   return hash.finish();
 }
 
-Digest sha256(std::string_view bytes) { return sha256(std::as_bytes(std::span(bytes.data(), bytes.size()))); }
+Digest sha256(std::string_view bytes) {
+  return sha256(std::as_bytes(std::span(bytes.data(), bytes.size())));
+}
 
 std::string to_hex(std::span<const unsigned char> bytes) {
   constexpr char kHex[] = "0123456789abcdef";

@@ -52,8 +52,8 @@ class Env {
  public:
   virtual ~Env() = default;
 
-  virtual Instant now() = 0;                // monotonic
-  virtual int64_t unix_time_ms() = 0;       // wall clock
+  virtual Instant now() = 0;           // monotonic
+  virtual int64_t unix_time_ms() = 0;  // wall clock
   virtual void fill_random(std::span<std::byte> out) = 0;
   uint64_t random_u64();
   // `bytes` random bytes as lower-case hex.

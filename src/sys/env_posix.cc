@@ -22,8 +22,8 @@ namespace {
 
 tl::unexpected<Error> os_error(const std::string& path, const char* doing) {
   const int number = errno;
-  const Code code = number == ENOENT  ? Code::kNotFound
-                    : number == EEXIST ? Code::kExists
+  const Code code = number == ENOENT                      ? Code::kNotFound
+                    : number == EEXIST                    ? Code::kExists
                     : number == EACCES || number == EPERM ? Code::kRefused
                                                           : Code::kIo;
   return fail(code, std::string("cannot ") + doing + ": " + std::strerror(number), path);
@@ -128,7 +128,7 @@ class PosixEnv final : public Env {
     }
   }
   Result<FileStat> stat(const std::string& path) override {
-    struct ::stat s {};
+    struct ::stat s{};
     if (::stat(path.c_str(), &s) != 0) return os_error(path, "look at the file");
     return FileStat{static_cast<uint64_t>(s.st_size), S_ISDIR(s.st_mode), static_cast<int64_t>(s.st_mtime)};
   }
@@ -145,14 +145,15 @@ class PosixEnv final : public Env {
       if (n == 0) return out;
       out.append(buffer, static_cast<size_t>(n));
       if (out.size() > bytes_max) {
-        return fail(Code::kLimit, "the file is larger than the limit of " + std::to_string(bytes_max) + " bytes", path);
+        return fail(Code::kLimit,
+                    "the file is larger than the limit of " + std::to_string(bytes_max) + " bytes", path);
       }
     }
   }
   Result<std::unique_ptr<MappedFile>> map(const std::string& path) override {
     const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.get() < 0) return os_error(path, "open");
-    struct ::stat s {};
+    struct ::stat s{};
     if (::fstat(fd.get(), &s) != 0) return os_error(path, "look at the file");
     if (!S_ISREG(s.st_mode)) return fail(Code::kInvalid, "not a regular file", path);
     const auto size = static_cast<size_t>(s.st_size);
@@ -162,11 +163,13 @@ class PosixEnv final : public Env {
     return std::unique_ptr<MappedFile>(new PosixMapped(data, size));
   }
   Result<std::unique_ptr<WritableFile>> open_append(const std::string& path, bool truncate) override {
-    Descriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0644));
+    Descriptor fd(
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0644));
     if (fd.get() < 0) return os_error(path, "open for writing");
-    struct ::stat s {};
+    struct ::stat s{};
     if (::fstat(fd.get(), &s) != 0) return os_error(path, "look at the file");
-    return std::unique_ptr<WritableFile>(new PosixWritable(fd.release(), static_cast<uint64_t>(s.st_size), path));
+    return std::unique_ptr<WritableFile>(
+        new PosixWritable(fd.release(), static_cast<uint64_t>(s.st_size), path));
   }
   Status write_atomic(const std::string& path, std::string_view bytes, bool is_private) override {
     const std::string temporary = path + "." + random_hex(4) + ".tmp";
@@ -221,8 +224,9 @@ class PosixEnv final : public Env {
   }
   Result<uint64_t> free_bytes(const std::string& path) override {
     std::filesystem::path p(path.empty() ? "." : path);
-    while (!p.empty() && !exists(p.string()) && p.has_parent_path() && p != p.parent_path()) p = p.parent_path();
-    struct ::statvfs s {};
+    while (!p.empty() && !exists(p.string()) && p.has_parent_path() && p != p.parent_path())
+      p = p.parent_path();
+    struct ::statvfs s{};
     if (::statvfs(p.empty() ? "." : p.c_str(), &s) != 0) return os_error(path, "measure free space");
     return static_cast<uint64_t>(s.f_bavail) * s.f_frsize;
   }
@@ -230,6 +234,8 @@ class PosixEnv final : public Env {
 
 }  // namespace
 
-std::unique_ptr<Env> make_posix_env() { return std::make_unique<PosixEnv>(); }
+std::unique_ptr<Env> make_posix_env() {
+  return std::make_unique<PosixEnv>();
+}
 
 }  // namespace cresset::sys

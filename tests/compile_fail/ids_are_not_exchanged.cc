@@ -4,4 +4,6 @@
 struct UserTag;
 struct KeyTag;
 void revoke(cresset::Id<KeyTag> key);
-void mistake(cresset::Id<UserTag> user) { revoke(user); }
+void mistake(cresset::Id<UserTag> user) {
+  revoke(user);
+}

@@ -4,4 +4,6 @@
 #include "base/ids.h"
 
 struct UserTag;
-uint64_t mistake(cresset::Id<UserTag> user) { return user; }
+uint64_t mistake(cresset::Id<UserTag> user) {
+  return user;
+}

@@ -3,4 +3,6 @@
 
 struct UserTag;
 struct KeyTag;
-bool mistake(cresset::Id<UserTag> user, cresset::Id<KeyTag> key) { return user < key; }
+bool mistake(cresset::Id<UserTag> user, cresset::Id<KeyTag> key) {
+  return user < key;
+}

@@ -4,4 +4,6 @@
 #include "base/secret.h"
 
 void log(std::string_view text);
-void leak(const cresset::Secret& secret) { log(secret); }
+void leak(const cresset::Secret& secret) {
+  log(secret);
+}

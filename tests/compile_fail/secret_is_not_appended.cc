@@ -3,4 +3,6 @@
 
 #include "base/secret.h"
 
-std::string leak(const cresset::Secret& secret) { return "key " + secret; }
+std::string leak(const cresset::Secret& secret) {
+  return "key " + secret;
+}

@@ -2,4 +2,6 @@
 // == ends at the first wrong byte and so tells how much was right; equals() does not.
 #include "base/secret.h"
 
-bool leak(const cresset::Secret& secret) { return secret == "guess"; }
+bool leak(const cresset::Secret& secret) {
+  return secret == "guess";
+}

@@ -3,4 +3,6 @@
 
 #include "base/secret.h"
 
-void leak(std::ostream& out, const cresset::Secret& secret) { out << secret; }
+void leak(std::ostream& out, const cresset::Secret& secret) {
+  out << secret;
+}

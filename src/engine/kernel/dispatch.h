@@ -8,7 +8,8 @@
 
 namespace cresset::engine {
 
-// kAuto: the best that the CPU and this build have. A kind that either lacks: kUnsupported, saying which features.
+// kAuto: the best that the CPU and this build have. A kind that either lacks: kUnsupported, saying which
+// features.
 Result<const Kernels*> choose_kernels(KernelKind kind, const sys::CpuFeatures& cpu);
 
 }  // namespace cresset::engine

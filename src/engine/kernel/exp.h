@@ -1,6 +1,7 @@
-// The exponential that every kernel uses, as constants and as plain code: the vector forms follow it step by step.
-// exp(x) = 2^n * e^r with n = nearest(x / ln 2), r = x - n ln 2 in two parts (Cody and Waite), e^r by its Taylor
-// polynomial of degree 6 on |r| <= 0.35: relative error below 2.5e-7. Below kExpLowest: 0. Above kExpHighest: that value.
+// The exponential that every kernel uses, as constants and as plain code: the vector forms follow it step by
+// step. exp(x) = 2^n * e^r with n = nearest(x / ln 2), r = x - n ln 2 in two parts (Cody and Waite), e^r by
+// its Taylor polynomial of degree 6 on |r| <= 0.35: relative error below 2.5e-7. Below kExpLowest: 0. Above
+// kExpHighest: that value.
 #pragma once
 
 #include <cmath>
@@ -12,8 +13,8 @@ namespace cresset::engine {
 constexpr float kExpLowest = -87.0f;
 constexpr float kExpHighest = 88.0f;
 constexpr float kLog2E = 1.44269504f;
-constexpr float kLn2High = 0.693359375f;      // 0x1.63p-1: exact times small integers
-constexpr float kLn2Low = -2.12194440e-4f;    // ln 2 - kLn2High
+constexpr float kLn2High = 0.693359375f;    // 0x1.63p-1: exact times small integers
+constexpr float kLn2Low = -2.12194440e-4f;  // ln 2 - kLn2High
 constexpr float kExpTerms[] = {1.0f / 720, 1.0f / 120, 1.0f / 24, 1.0f / 6, 0.5f, 1.0f, 1.0f};
 
 // 2 sqrt(2/pi) and that times 0.044715.

@@ -1,15 +1,16 @@
 // Kernels: the inner loops of the forward pass as one table of functions per instruction set.
 //
-// Same bits everywhere. Each result is defined as a fixed sequence of IEEE operations (given beside each entry), the
-// same for one row or many, for any tile, thread count and instruction set; integer sums are exact, a fused
-// multiply-add is used exactly where the text says fma. So an answer does not depend on the company it is computed
-// in, and the table of one CPU can be checked bit for bit against the scalar one (kernels_test.cc).
+// Same bits everywhere. Each result is defined as a fixed sequence of IEEE operations (given beside each
+// entry), the same for one row or many, for any tile, thread count and instruction set; integer sums are
+// exact, a fused multiply-add is used exactly where the text says fma. So an answer does not depend on the
+// company it is computed in, and the table of one CPU can be checked bit for bit against the scalar one
+// (kernels_test.cc).
 //
 // Weights are read in the packed form of packed.h: panels of 16 rows, the rows side by side in the lanes of a
 // vector, so that a vector register never has to be summed across.
 //
-// This header is included by files compiled for special instructions: plain data and pointers only, no inline code
-// that the linker could share with baseline files.
+// This header is included by files compiled for special instructions: plain data and pointers only, no inline
+// code that the linker could share with baseline files.
 #pragma once
 
 #include <stddef.h>
@@ -18,55 +19,57 @@
 namespace cresset::engine {
 
 constexpr int kPanelRows = 16;
-constexpr int kBlockItems = 32;   // activations are quantised in blocks of 32
+constexpr int kBlockItems = 32;  // activations are quantised in blocks of 32
 // Activations of a block below this are all zero in 8 bits: 127 divided by a smaller maximum may be infinite.
 constexpr float kActivationLeast = 1e-30f;
-constexpr int kPagePositions = 64;     // positions in a KV page
-constexpr int kChunkPages = 8;       // attention is summed in chunks of 8 pages that start at absolute positions
+constexpr int kPagePositions = 64;  // positions in a KV page
+constexpr int kChunkPages = 8;  // attention is summed in chunks of 8 pages that start at absolute positions
 
 // 32 activations of one token in 8 bits: x[i] ~ scale * q[i], |q| <= 127.
 struct ActivationBlock {
-  float scale;          // max|x| / 127
-  float scaled_sum;     // scale * (half_sums[0] + half_sums[1])
-  int32_t half_sums[2]; // sums of q[0..15] and q[16..31]
+  float scale;           // max|x| / 127
+  float scaled_sum;      // scale * (half_sums[0] + half_sums[1])
+  int32_t half_sums[2];  // sums of q[0..15] and q[16..31]
   int8_t q[32];
 };
 
-// One matrix product of a panel: y[t][r] (+)= sum over columns of w[r][c] * x[t][c], 16 rows, `tokens` tokens.
+// One matrix product of a panel: y[t][r] (+)= sum over columns of w[r][c] * x[t][c], 16 rows, `tokens`
+// tokens.
 struct GemmArguments {
-  const unsigned char* panel;   // one panel in its packed form
+  const unsigned char* panel;  // one panel in its packed form
   size_t columns;
   size_t tokens;
   const ActivationBlock* blocks;  // int8: block b of token t at blocks[b * tokens_stride + t]
   const float* floats;            // float: element c of token t at floats[t * tokens_stride + c]
   size_t tokens_stride;
-  float* y;                       // y[t * y_stride + r]
+  float* y;  // y[t * y_stride + r]
   size_t y_stride;
-  bool accumulate;                // y += (one addition at the end) instead of y =
+  bool accumulate;  // y += (one addition at the end) instead of y =
 };
 
 // Attention of `queries` query rows that share one KV head, over one chunk of positions, by online softmax.
-// For each page of the chunk, in order: s = dot(q, k) as an fma chain over the dimensions; m' = max(m, max s);
-// p = exp(s - m'); l = l * exp(m - m') + sum16(p); acc[d] = acc[d] * exp(m - m'), then an fma chain over the keys.
-// A page without a visible key for a query leaves that query untouched.
+// For each page of the chunk, in order: s = dot(q, k) as an fma chain over the dimensions; m' = max(m, max
+// s); p = exp(s - m'); l = l * exp(m - m') + sum16(p); acc[d] = acc[d] * exp(m - m'), then an fma chain over
+// the keys. A page without a visible key for a query leaves that query untouched.
 struct AttentionArguments {
-  const float* q;             // [queries][head_size], already scaled
+  const float* q;  // [queries][head_size], already scaled
   size_t queries;
-  size_t head_size;           // a multiple of 16
-  const int32_t* last;        // [queries]: the last position each may see
-  const int32_t* first;       // [queries]: the first (sliding window)
-  const void* const* pages;   // the sequence's pages for this layer and KV head, from position 0: see kv_cache.h
+  size_t head_size;      // a multiple of 16
+  const int32_t* last;   // [queries]: the last position each may see
+  const int32_t* first;  // [queries]: the first (sliding window)
+  const void* const*
+      pages;  // the sequence's pages for this layer and KV head, from position 0: see kv_cache.h
   size_t page_first, page_end;  // pages of this chunk to visit
-  float* m;                   // [queries] running maximum; starts at -infinity
-  float* l;                   // [queries] running sum; starts at 0
-  float* acc;                 // [queries][head_size]; starts at 0
+  float* m;                     // [queries] running maximum; starts at -infinity
+  float* l;                     // [queries] running sum; starts at 0
+  float* acc;                   // [queries][head_size]; starts at 0
 };
 
 struct Kernels {
   const char* name;
 
-  // x[columns] to columns/32 blocks at out[b * stride]. scale = max|x| * (1/127); q = nearest(x * (127/max|x|)).
-  // All zero where max|x| is not above kActivationLeast.
+  // x[columns] to columns/32 blocks at out[b * stride]. scale = max|x| * (1/127); q = nearest(x *
+  // (127/max|x|)). All zero where max|x| is not above kActivationLeast.
   void (*quantise)(const float* x, size_t columns, ActivationBlock* out, size_t stride);
 
   // By format number (quant/format.h). int8: null for F32, F16, BF16. Per block, in order:
@@ -88,7 +91,8 @@ struct Kernels {
   void (*attend_half)(const AttentionArguments&);
   void (*attend_float)(const AttentionArguments&);
 
-  // For the sampler: the maximum of x, and sum16 of exp((x - maximum) * factor) with the values stored to out.
+  // For the sampler: the maximum of x, and sum16 of exp((x - maximum) * factor) with the values stored to
+  // out.
   float (*maximum)(const float* x, size_t n);
   float (*exp_sum)(const float* x, size_t n, float maximum, float factor, float* out);
 };

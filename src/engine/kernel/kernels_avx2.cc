@@ -19,7 +19,9 @@ struct Unit {
   static Float zero() { return _mm256_setzero_ps(); }
   static Float set(float v) { return _mm256_set1_ps(v); }
   static Float load(const float* p) { return _mm256_loadu_ps(p); }
-  static Float load_unaligned(const unsigned char* p) { return _mm256_loadu_ps(reinterpret_cast<const float*>(p)); }
+  static Float load_unaligned(const unsigned char* p) {
+    return _mm256_loadu_ps(reinterpret_cast<const float*>(p));
+  }
   static void store(float* p, Float v) { _mm256_storeu_ps(p, v); }
   static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
   static Float sub(Float a, Float b) { return _mm256_sub_ps(a, b); }
@@ -52,7 +54,9 @@ struct Unit {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
 
-  static Int load_int(const unsigned char* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static Int load_int(const unsigned char* p) {
+    return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+  }
   static Int int_zero() { return _mm256_setzero_si256(); }
   static Int int_add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int int_sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
@@ -63,13 +67,14 @@ struct Unit {
   }
   static Int low_nibbles(Int a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
   static Int high_nibbles(Int a) { return _mm256_and_si256(_mm256_srli_epi16(a, 4), _mm256_set1_epi8(15)); }
-  // Bit 4r+i of the word's half for this part becomes 16 in byte i of lane r: spread the 32 bits over 32 bytes.
+  // Bit 4r+i of the word's half for this part becomes 16 in byte i of lane r: spread the 32 bits over 32
+  // bytes.
   static Int add_fifth_bits(Int q, const unsigned char* word, int part) {
     int32_t bits;
     __builtin_memcpy(&bits, word + 4 * part, 4);
-    const Int spread = _mm256_shuffle_epi8(_mm256_set1_epi32(bits),
-                                           _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
-                                                            2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
+    const Int spread = _mm256_shuffle_epi8(
+        _mm256_set1_epi32(bits), _mm256_setr_epi8(0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1,  //
+                                                  2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
     const Int select = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ull));
     const Int set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, select), select);
     return _mm256_or_si256(q, _mm256_and_si256(set, _mm256_set1_epi8(16)));

@@ -1,5 +1,6 @@
-// The readable truth: every kernel as plain loops, in the order of operations that kernels.h defines. The fast
-// kernels are checked against these bit for bit; these are checked against double arithmetic (kernels_test.cc).
+// The readable truth: every kernel as plain loops, in the order of operations that kernels.h defines. The
+// fast kernels are checked against these bit for bit; these are checked against double arithmetic
+// (kernels_test.cc).
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -19,7 +20,9 @@ uint16_t load_half_bits(const unsigned char* p) {
   std::memcpy(&bits, p, 2);
   return bits;
 }
-float load_half(const unsigned char* p) { return half_to_float(load_half_bits(p)); }
+float load_half(const unsigned char* p) {
+  return half_to_float(load_half_bits(p));
+}
 
 // The sum of 16 lanes as a vector unit folds them: halves onto each other.
 float fold_sum(float* lanes) {
@@ -48,8 +51,8 @@ void quantise(const float* x, size_t columns, ActivationBlock* out, size_t strid
 // One row of one packed block of 32 columns.
 struct Block {
   int q[32];
-  int zero = 0;               // value = scale * (q - zero) + minimum
-  float scale[2] = {0, 0};    // of columns 0..15 and 16..31
+  int zero = 0;             // value = scale * (q - zero) + minimum
+  float scale[2] = {0, 0};  // of columns 0..15 and 16..31
   float minimum = 0;
 };
 
@@ -120,7 +123,8 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       const size_t j = b % 8;
       const unsigned char* p = panel + b / 8 * 3360;
       for (size_t h = 0; h < 2; ++h) {
-        block.scale[h] = load_half(p + 2 * r) * static_cast<float>(static_cast<int8_t>(p[32 + (2 * j + h) * 16 + r]));
+        block.scale[h] =
+            load_half(p + 2 * r) * static_cast<float>(static_cast<int8_t>(p[32 + (2 * j + h) * 16 + r]));
       }
       block.zero = 32;
       p += 288 + j * 384;
@@ -128,12 +132,14 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       read_upper_pairs(p + 256, r, block.q);
       return block;
     }
-    default: return block;
+    default:
+      return block;
   }
 }
 
 bool has_minimum(Format format) {
-  return format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K || format == Format::kQ5_K;
+  return format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K ||
+         format == Format::kQ5_K;
 }
 
 template <Format kFormat>
@@ -205,8 +211,12 @@ void add(float* x, const float* y, size_t n) {
   for (size_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
 }
 
-float element(const float* p, size_t i) { return p[i]; }
-float element(const uint16_t* p, size_t i) { return half_to_float(p[i]); }
+float element(const float* p, size_t i) {
+  return p[i];
+}
+float element(const uint16_t* p, size_t i) {
+  return half_to_float(p[i]);
+}
 
 template <class Stored>
 void attend(const AttentionArguments& a) {
@@ -225,7 +235,8 @@ void attend(const AttentionArguments& a) {
         p[k] = -std::numeric_limits<float>::infinity();
         if (position > a.last[n] || position < a.first[n]) continue;
         float s = 0;
-        for (size_t i = 0; i < d; ++i) s = std::fma(element(keys, (k / 16) * 16 * d + i * 16 + k % 16), q[i], s);
+        for (size_t i = 0; i < d; ++i)
+          s = std::fma(element(keys, (k / 16) * 16 * d + i * 16 + k % 16), q[i], s);
         p[k] = s;
         largest = std::max(largest, s);
       }

@@ -1,6 +1,6 @@
-// The kernels once for every vector unit: included by one .cc per instruction set, which first defines a `Unit`
-// (register types and operations). Everything is in an anonymous namespace: code compiled for one CPU must not be
-// shared with another file's by the linker.
+// The kernels once for every vector unit: included by one .cc per instruction set, which first defines a
+// `Unit` (register types and operations). Everything is in an anonymous namespace: code compiled for one CPU
+// must not be shared with another file's by the linker.
 //
 // A Unit gives:
 //   Float, kFloats      a register of floats (16 or 8)
@@ -16,7 +16,8 @@
 namespace cresset::engine {
 namespace {
 
-// ---- 16 lanes as one or two registers: the lane order of kernels.h whatever the register width --------------------
+// ---- 16 lanes as one or two registers: the lane order of kernels.h whatever the register width
+// --------------------
 constexpr int kParts = 16 / Unit::kFloats;
 using Float = Unit::Float;
 using Int = Unit::Int;
@@ -81,7 +82,9 @@ inline void for_each16(size_t n, Op op) {
   for (; i + 16 <= n; i += 16) op(i, size_t{16});
   if (i < n) op(i, n - i);
 }
-inline Lanes load_n(const float* p, size_t n, float fill) { return n == 16 ? lanes_load(p) : lanes_load_some(p, n, fill); }
+inline Lanes load_n(const float* p, size_t n, float fill) {
+  return n == 16 ? lanes_load(p) : lanes_load_some(p, n, fill);
+}
 inline void store_n(float* p, size_t n, const Lanes& v) {
   if (n == 16) {
     lanes_store(p, v);
@@ -90,7 +93,8 @@ inline void store_n(float* p, size_t n, const Lanes& v) {
   }
 }
 
-// ---- rows of floats -----------------------------------------------------------------------------------------------
+// ---- rows of floats
+// -----------------------------------------------------------------------------------------------
 void rms_norm(const float* x, const float* weight, size_t n, float epsilon, float* y) {
   Lanes sum = lanes_set(0);
   for_each16(n, [&](size_t i, size_t count) {
@@ -124,7 +128,8 @@ void gelu_multiply(const float* gate, const float* up, size_t n, float* out) {
     const Lanes u = load_n(up + i, count, 0);
     for (int k = 0; k < kParts; ++k) {
       const Float x = g.part[k];
-      const Float u2 = Unit::mul(x, Unit::fma(Unit::mul(x, x), Unit::set(kGeluCubic), Unit::set(kGeluLinear)));
+      const Float u2 =
+          Unit::mul(x, Unit::fma(Unit::mul(x, x), Unit::set(kGeluCubic), Unit::set(kGeluLinear)));
       const Float e = exp_of(Unit::negate(u2));
       g.part[k] = Unit::mul(Unit::div(x, Unit::add(Unit::set(1.0f), e)), u.part[k]);
     }
@@ -179,25 +184,35 @@ void quantise(const float* x, size_t columns, ActivationBlock* out, size_t strid
   }
 }
 
-// ---- int8 products ------------------------------------------------------------------------------------------------
-// Format numbers of quant/format.h; repeated here so that this file stays free of other headers.
+// ---- int8 products
+// ------------------------------------------------------------------------------------------------ Format
+// numbers of quant/format.h; repeated here so that this file stays free of other headers.
 enum PackedFormat { kQ4_0 = 3, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ4_K, kQ5_K, kQ6_K };
 
-constexpr bool has_minimum(PackedFormat f) { return f == kQ4_1 || f == kQ5_1 || f == kQ4_K || f == kQ5_K; }
-constexpr bool has_fifth(PackedFormat f) { return f == kQ5_0 || f == kQ5_1 || f == kQ5_K; }
+constexpr bool has_minimum(PackedFormat f) {
+  return f == kQ4_1 || f == kQ5_1 || f == kQ4_K || f == kQ5_K;
+}
+constexpr bool has_fifth(PackedFormat f) {
+  return f == kQ5_0 || f == kQ5_1 || f == kQ5_K;
+}
 // The zero point as a shift: isum - (sum << shift).
-constexpr int zero_shift(PackedFormat f) { return f == kQ4_0 ? 3 : f == kQ5_0 ? 4 : f == kQ6_K ? 5 : 7; }
-constexpr bool has_zero(PackedFormat f) { return !has_minimum(f); }
+constexpr int zero_shift(PackedFormat f) {
+  return f == kQ4_0 ? 3 : f == kQ5_0 ? 4 : f == kQ6_K ? 5 : 7;
+}
+constexpr bool has_zero(PackedFormat f) {
+  return !has_minimum(f);
+}
 
 // The weights of one block for the rows of one part, in registers.
 struct BlockWeights {
-  Int q[8];            // step s: columns 4s .. 4s+3 of each row, unsigned bytes
-  Float scale[2];      // the second for Q6_K only
+  Int q[8];        // step s: columns 4s .. 4s+3 of each row, unsigned bytes
+  Float scale[2];  // the second for Q6_K only
   Float minimum;
 };
 
 template <PackedFormat kFormat>
-inline __attribute__((always_inline)) void load_block(const unsigned char* panel, size_t b, int part, BlockWeights& w) {
+inline __attribute__((always_inline)) void load_block(const unsigned char* panel, size_t b, int part,
+                                                      BlockWeights& w) {
   constexpr int kBytes = Unit::kFloats * 4;  // of a register
   const unsigned char* p;
   if constexpr (kFormat == kQ4_K || kFormat == kQ5_K) {
@@ -206,7 +221,8 @@ inline __attribute__((always_inline)) void load_block(const unsigned char* panel
     const size_t j = b % 8;
     const int lane = part * Unit::kFloats;
     w.scale[0] = Unit::mul(Unit::load_half(super + 2 * lane), Unit::load_u8(super + 64 + j * 16 + lane));
-    w.minimum = Unit::negate(Unit::mul(Unit::load_half(super + 32 + 2 * lane), Unit::load_u8(super + 192 + j * 16 + lane)));
+    w.minimum = Unit::negate(
+        Unit::mul(Unit::load_half(super + 32 + 2 * lane), Unit::load_u8(super + 192 + j * 16 + lane)));
     p = super + 320 + j * kBlock;
   } else if constexpr (kFormat == kQ6_K) {
     const unsigned char* super = panel + b / 8 * 3360;
@@ -217,7 +233,8 @@ inline __attribute__((always_inline)) void load_block(const unsigned char* panel
     w.scale[1] = Unit::mul(d, Unit::load_i8(super + 32 + (2 * j + 1) * 16 + lane));
     p = super + 288 + j * 384;
   } else {
-    constexpr size_t kBlock = kFormat == kQ8_0 ? 544 : 288 + (has_minimum(kFormat) ? 32 : 0) + (has_fifth(kFormat) ? 64 : 0);
+    constexpr size_t kBlock =
+        kFormat == kQ8_0 ? 544 : 288 + (has_minimum(kFormat) ? 32 : 0) + (has_fifth(kFormat) ? 64 : 0);
     p = panel + b * kBlock;
     const int lane = part * Unit::kFloats;
     w.scale[0] = Unit::load_half(p + 2 * lane);
@@ -253,7 +270,8 @@ inline __attribute__((always_inline)) void load_block(const unsigned char* panel
 }
 
 template <PackedFormat kFormat>
-inline __attribute__((always_inline)) Float add_block(const BlockWeights& w, const ActivationBlock& x, Float acc) {
+inline __attribute__((always_inline)) Float add_block(const BlockWeights& w, const ActivationBlock& x,
+                                                      Float acc) {
   constexpr bool kWide = kFormat == kQ8_0;  // weights above 7 bits
   const Float x_scale = Unit::set(x.scale);
   if constexpr (kFormat == kQ6_K) {
@@ -315,7 +333,8 @@ void gemm_int8(const GemmArguments& a) {
   }
 }
 
-// ---- float products -----------------------------------------------------------------------------------------------
+// ---- float products
+// -----------------------------------------------------------------------------------------------
 enum FloatFormat { kF32 = 0, kF16, kBF16 };
 
 template <FloatFormat kFormat>
@@ -337,20 +356,23 @@ void gemm_float(const GemmArguments& a) {
       const float* x = a.floats + t0 * a.tokens_stride;
       for (size_t c = 0; c < a.columns; ++c) {
         const Float w = load_weights<kFormat>(a.panel, c, part);
-        for (size_t t = 0; t < kTile; ++t) acc[t] = Unit::fma(w, Unit::set(x[t * a.tokens_stride + c]), acc[t]);
+        for (size_t t = 0; t < kTile; ++t)
+          acc[t] = Unit::fma(w, Unit::set(x[t * a.tokens_stride + c]), acc[t]);
       }
       for (size_t t = 0; t < kTile; ++t) finish(a, t0 + t, part, acc[t]);
     }
     for (; t0 < a.tokens; ++t0) {
       Float acc = Unit::zero();
       const float* x = a.floats + t0 * a.tokens_stride;
-      for (size_t c = 0; c < a.columns; ++c) acc = Unit::fma(load_weights<kFormat>(a.panel, c, part), Unit::set(x[c]), acc);
+      for (size_t c = 0; c < a.columns; ++c)
+        acc = Unit::fma(load_weights<kFormat>(a.panel, c, part), Unit::set(x[c]), acc);
       finish(a, t0, part, acc);
     }
   }
 }
 
-// ---- attention ----------------------------------------------------------------------------------------------------
+// ---- attention
+// ----------------------------------------------------------------------------------------------------
 template <class Stored>
 inline Lanes load_stored(const Stored* p) {
   Lanes out;
@@ -366,8 +388,8 @@ inline Lanes load_stored(const Stored* p) {
 
 // Scores of N queries against the 64 keys of a page, masked, as p[n][64]; their maxima.
 template <class Stored, size_t N>
-inline void score_page(const AttentionArguments& a, size_t n0, const Stored* keys, int32_t start, float (*p)[kPagePositions],
-                       float* largest) {
+inline void score_page(const AttentionArguments& a, size_t n0, const Stored* keys, int32_t start,
+                       float (*p)[kPagePositions], float* largest) {
   const size_t d = a.head_size;
   for (size_t n = 0; n < N; ++n) largest[n] = -__builtin_inff();
   for (size_t tile = 0; tile < kPagePositions / 16; ++tile) {
@@ -407,7 +429,8 @@ inline void add_values(const AttentionArguments& a, size_t n0, size_t d0, const 
   for (size_t n = 0; n < N; ++n) {
     for (size_t g = 0; g < kGroup; ++g) {
       acc[n][g] = lanes_load(a.acc + (n0 + n) * d + d0 + g * 16);
-      for (int x = 0; x < kParts; ++x) acc[n][g].part[x] = Unit::mul(acc[n][g].part[x], Unit::set(correction[n]));
+      for (int x = 0; x < kParts; ++x)
+        acc[n][g].part[x] = Unit::mul(acc[n][g].part[x], Unit::set(correction[n]));
     }
   }
   for (size_t k = 0; k < kPagePositions; ++k) {
@@ -415,7 +438,8 @@ inline void add_values(const AttentionArguments& a, size_t n0, size_t d0, const 
       const Lanes v = load_stored(values + k * d + d0 + g * 16);
       for (size_t n = 0; n < N; ++n) {
         const Float broadcast = Unit::set(p[n][k]);
-        for (int x = 0; x < kParts; ++x) acc[n][g].part[x] = Unit::fma(v.part[x], broadcast, acc[n][g].part[x]);
+        for (int x = 0; x < kParts; ++x)
+          acc[n][g].part[x] = Unit::fma(v.part[x], broadcast, acc[n][g].part[x]);
       }
     }
   }
@@ -469,7 +493,8 @@ template <class Stored>
 void attend(const AttentionArguments& a) {
   for (size_t page = a.page_first; page < a.page_end; ++page) {
     size_t n = 0;
-    for (; n + Unit::kQueries <= a.queries; n += Unit::kQueries) attend_page<Stored, Unit::kQueries>(a, n, page);
+    for (; n + Unit::kQueries <= a.queries; n += Unit::kQueries)
+      attend_page<Stored, Unit::kQueries>(a, n, page);
     for (; n < a.queries; ++n) attend_page<Stored, 1>(a, n, page);
   }
 }
@@ -477,8 +502,8 @@ void attend(const AttentionArguments& a) {
 const Kernels kTable = {
     .name = Unit::kName,
     .quantise = quantise,
-    .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<kQ4_0>, gemm_int8<kQ4_1>, gemm_int8<kQ5_0>, gemm_int8<kQ5_1>,
-                  gemm_int8<kQ8_0>, gemm_int8<kQ4_K>, gemm_int8<kQ5_K>, gemm_int8<kQ6_K>},
+    .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<kQ4_0>, gemm_int8<kQ4_1>, gemm_int8<kQ5_0>,
+                  gemm_int8<kQ5_1>, gemm_int8<kQ8_0>, gemm_int8<kQ4_K>, gemm_int8<kQ5_K>, gemm_int8<kQ6_K>},
     .gemm_float = {gemm_float<kF32>, gemm_float<kF16>, gemm_float<kBF16>},
     .rms_norm = rms_norm,
     .silu_multiply = silu_multiply,

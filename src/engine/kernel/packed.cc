@@ -22,22 +22,33 @@ struct Unit {
 
 Unit unit_of(Format format) {
   switch (format) {
-    case Format::kF32: return {1, 64};
+    case Format::kF32:
+      return {1, 64};
     case Format::kF16:
-    case Format::kBF16: return {1, 32};
-    case Format::kQ4_0: return {32, 32 + 256};
-    case Format::kQ4_1: return {32, 64 + 256};
-    case Format::kQ5_0: return {32, 32 + 64 + 256};
-    case Format::kQ5_1: return {32, 64 + 64 + 256};
-    case Format::kQ8_0: return {32, 32 + 512};
-    case Format::kQ4_K: return {256, 64 + 256 + 8 * 256};
-    case Format::kQ5_K: return {256, 64 + 256 + 8 * (64 + 256)};
-    case Format::kQ6_K: return {256, 32 + 256 + 8 * (256 + 128)};
+    case Format::kBF16:
+      return {1, 32};
+    case Format::kQ4_0:
+      return {32, 32 + 256};
+    case Format::kQ4_1:
+      return {32, 64 + 256};
+    case Format::kQ5_0:
+      return {32, 32 + 64 + 256};
+    case Format::kQ5_1:
+      return {32, 64 + 64 + 256};
+    case Format::kQ8_0:
+      return {32, 32 + 512};
+    case Format::kQ4_K:
+      return {256, 64 + 256 + 8 * 256};
+    case Format::kQ5_K:
+      return {256, 64 + 256 + 8 * (64 + 256)};
+    case Format::kQ6_K:
+      return {256, 32 + 256 + 8 * (256 + 128)};
   }
   CHECK(false);
 }
 
-// Writes the 32 quants (each below 64) of row `r` as nibbles, and what is above four bits to `above` if given.
+// Writes the 32 quants (each below 64) of row `r` as nibbles, and what is above four bits to `above` if
+// given.
 void put_nibbles(unsigned char* out, size_t r, const uint8_t* q) {
   for (size_t c = 0; c < 16; ++c) {
     out[(c / 4) * 64 + r * 4 + c % 4] = static_cast<unsigned char>((q[c] & 15) | (q[c + 16] & 15) << 4);
@@ -60,7 +71,9 @@ void put_upper_pairs(unsigned char* out, size_t r, const uint8_t* q) {
     }
   }
 }
-void put_half(unsigned char* out, size_t r, const uint8_t* half) { std::memcpy(out + 2 * r, half, 2); }
+void put_half(unsigned char* out, size_t r, const uint8_t* half) {
+  std::memcpy(out + 2 * r, half, 2);
+}
 
 // The eight 6-bit scales and minima of Q4_K and Q5_K.
 void read_scales(const uint8_t* packed, uint8_t* scale, uint8_t* minimum) {
@@ -84,7 +97,8 @@ void pack_legacy(Format format, const uint8_t* in, unsigned char* out, size_t r)
   }
   uint8_t q[32];
   if (format == Format::kQ8_0) {
-    for (size_t c = 0; c < 32; ++c) out[(c / 4) * 64 + r * 4 + c % 4] = static_cast<unsigned char>(in[c] ^ 0x80);
+    for (size_t c = 0; c < 32; ++c)
+      out[(c / 4) * 64 + r * 4 + c % 4] = static_cast<unsigned char>(in[c] ^ 0x80);
     return;
   }
   uint32_t fifth = 0;
@@ -155,13 +169,20 @@ void pack_q6_k(const uint8_t* in, unsigned char* out, size_t r) {
 
 void pack_unit(Format format, const uint8_t* in, unsigned char* out, size_t r) {
   switch (format) {
-    case Format::kF32: std::memcpy(out + 4 * r, in, 4); return;
+    case Format::kF32:
+      std::memcpy(out + 4 * r, in, 4);
+      return;
     case Format::kF16:
-    case Format::kBF16: std::memcpy(out + 2 * r, in, 2); return;
+    case Format::kBF16:
+      std::memcpy(out + 2 * r, in, 2);
+      return;
     case Format::kQ4_K:
-    case Format::kQ5_K: return pack_q45_k(format, in, out, r);
-    case Format::kQ6_K: return pack_q6_k(in, out, r);
-    default: return pack_legacy(format, in, out, r);
+    case Format::kQ5_K:
+      return pack_q45_k(format, in, out, r);
+    case Format::kQ6_K:
+      return pack_q6_k(in, out, r);
+    default:
+      return pack_legacy(format, in, out, r);
   }
 }
 
@@ -183,7 +204,9 @@ PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns)
   data_ = static_cast<unsigned char*>(data);
 }
 
-PackedMatrix::PackedMatrix(PackedMatrix&& other) noexcept { *this = std::move(other); }
+PackedMatrix::PackedMatrix(PackedMatrix&& other) noexcept {
+  *this = std::move(other);
+}
 
 PackedMatrix& PackedMatrix::operator=(PackedMatrix&& other) noexcept {
   std::swap(format_, other.format_);
@@ -199,7 +222,8 @@ PackedMatrix::~PackedMatrix() {
   if (data_ != nullptr) ::munmap(data_, bytes_);
 }
 
-void PackedMatrix::pack(std::span<const std::byte> file, Format file_format, size_t first_panel, size_t end_panel) {
+void PackedMatrix::pack(std::span<const std::byte> file, Format file_format, size_t first_panel,
+                        size_t end_panel) {
   const Unit unit = unit_of(format_);
   const size_t row_size = row_bytes(file_format, columns_).value_or(0);
   CHECK(file.size() == row_size * rows_);
@@ -217,7 +241,8 @@ void PackedMatrix::pack(std::span<const std::byte> file, Format file_format, siz
         dequantise_row(file_format, row, floats);
         in = reinterpret_cast<const uint8_t*>(floats.data());
       }
-      for (size_t u = 0; u < columns_ / unit.columns; ++u) pack_unit(format_, in + u * in_unit, out + u * unit.bytes, r);
+      for (size_t u = 0; u < columns_ / unit.columns; ++u)
+        pack_unit(format_, in + u * in_unit, out + u * unit.bytes, r);
     }
   }
 }

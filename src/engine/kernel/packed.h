@@ -1,7 +1,7 @@
 // The packed form of weights: what the kernels read.
 //
-// A panel holds 16 rows. Unit: 32 columns of the 16 rows ("block"); the formats with super-blocks put their 256
-// columns' scales first and then 8 blocks. All offsets in bytes; lane r is row r of the panel.
+// A panel holds 16 rows. Unit: 32 columns of the 16 rows ("block"); the formats with super-blocks put their
+// 256 columns' scales first and then 8 blocks. All offsets in bytes; lane r is row r of the panel.
 //
 //   nibbles (256): four vectors of 16 x u32; vector j, lane r, byte i holds column 4j+i in its low and column
 //                  16+4j+i in its high four bits.
@@ -19,8 +19,8 @@
 //   Q6_K  d f16[16], scale i8[16][16], 8 x (nibbles, upper pairs)    value = d * scale * (q - 32)
 //   F32, F16, BF16   [column][16]
 //
-// Rows beyond the matrix are zero. A packed matrix is as large as its file form (Q4_K and Q5_K: 2.8 % larger) and
-// position-independent, so it can be kept in a file and mapped.
+// Rows beyond the matrix are zero. A packed matrix is as large as its file form (Q4_K and Q5_K: 2.8 % larger)
+// and position-independent, so it can be kept in a file and mapped.
 #pragma once
 
 #include <cstddef>

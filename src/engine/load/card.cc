@@ -8,13 +8,14 @@
 namespace cresset::engine {
 namespace {
 
-// Families that are published under terms of their own. A file that states a licence is believed first; many GGUF
-// files state none.
+// Families that are published under terms of their own. A file that states a licence is believed first; many
+// GGUF files state none.
 struct Terms {
   std::string_view architecture, licence, note;
 };
 constexpr Terms kTerms[] = {
-    {"gemma3", "Gemma Terms of Use", "use restrictions must be passed on; text: https://ai.google.dev/gemma/terms"},
+    {"gemma3", "Gemma Terms of Use",
+     "use restrictions must be passed on; text: https://ai.google.dev/gemma/terms"},
 };
 
 std::string text_or_empty(const Gguf& file, std::string_view key) {
@@ -25,7 +26,8 @@ std::string text_or_empty(const Gguf& file, std::string_view key) {
 
 }  // namespace
 
-Result<ModelCard> make_card(const Gguf& file, uint64_t file_bytes, const ModelConfig& config, const Vocabulary& vocabulary) {
+Result<ModelCard> make_card(const Gguf& file, uint64_t file_bytes, const ModelConfig& config,
+                            const Vocabulary& vocabulary) {
   ModelCard card;
   card.architecture = config.architecture;
   card.name = text_or_empty(file, "general.name");
@@ -41,9 +43,11 @@ Result<ModelCard> make_card(const Gguf& file, uint64_t file_bytes, const ModelCo
     uint64_t items = 1;
     for (const uint64_t d : tensor.dims) items *= d;
     card.parameters += items;
-    if (tensor.dims.size() >= 2 && tensor.name != "token_embd.weight") bytes_of[tensor.format] += tensor.bytes.size();
+    if (tensor.dims.size() >= 2 && tensor.name != "token_embd.weight")
+      bytes_of[tensor.format] += tensor.bytes.size();
   }
-  const auto most = std::max_element(bytes_of.begin(), bytes_of.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  const auto most = std::max_element(bytes_of.begin(), bytes_of.end(),
+                                     [](const auto& a, const auto& b) { return a.second < b.second; });
   if (most != bytes_of.end()) card.quantisation = traits(most->first).name;
   card.file_bytes = file_bytes;
   card.context_length = static_cast<int>(config.context);
@@ -52,7 +56,8 @@ Result<ModelCard> make_card(const Gguf& file, uint64_t file_bytes, const ModelCo
   card.heads = static_cast<int>(config.heads);
   card.kv_heads = static_cast<int>(config.kv_heads);
   card.vocabulary_size = static_cast<int>(vocabulary.texts.size());
-  card.tokenizer = vocabulary.kind == TokenizerKind::kSentencePiece ? "sentencepiece" : "bpe/" + vocabulary.pre;
+  card.tokenizer =
+      vocabulary.kind == TokenizerKind::kSentencePiece ? "sentencepiece" : "bpe/" + vocabulary.pre;
   card.has_chat_template = !vocabulary.chat_template.empty();
   card.chat_template = vocabulary.chat_template;
   return card;

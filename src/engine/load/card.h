@@ -8,6 +8,7 @@
 
 namespace cresset::engine {
 
-Result<ModelCard> make_card(const Gguf& file, uint64_t file_bytes, const ModelConfig& config, const Vocabulary& vocabulary);
+Result<ModelCard> make_card(const Gguf& file, uint64_t file_bytes, const ModelConfig& config,
+                            const Vocabulary& vocabulary);
 
 }  // namespace cresset::engine

@@ -3,7 +3,8 @@
 // Every length, offset, dimension and type is checked against the bytes that remain, with overflow-safe
 // arithmetic, before anything is allocated. Refused with one line that names the field: duplicate keys and
 // tensors, overlapping, misaligned or out-of-range tensors, unknown tensor types, absurd counts.
-// Nothing is copied but the directory: tensors and strings are views into the mapped bytes, which must outlive this.
+// Nothing is copied but the directory: tensors and strings are views into the mapped bytes, which must
+// outlive this.
 //
 // Format: github.com/ggml-org/ggml docs/gguf.md (version 3, little-endian; version 2 has the same layout).
 #pragma once
@@ -35,7 +36,19 @@ struct GgufLimits {
 
 // The value types of the format, by their numbers in the file.
 enum class GgufType : uint32_t {
-  kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64
+  kU8,
+  kI8,
+  kU16,
+  kI16,
+  kU32,
+  kI32,
+  kF32,
+  kBool,
+  kString,
+  kArray,
+  kU64,
+  kI64,
+  kF64
 };
 std::string_view to_string(GgufType type);
 
@@ -80,7 +93,8 @@ class Gguf {
   bool has(std::string_view key) const { return find(key) != nullptr; }
 
   // Typed reads. Absent: kNotFound; another type: kCorrupt, naming the key, both types.
-  // Integers of any width and sign are taken where they fit (writers differ); a float never reads as an integer.
+  // Integers of any width and sign are taken where they fit (writers differ); a float never reads as an
+  // integer.
   Result<uint64_t> read_unsigned(std::string_view key) const;
   Result<int64_t> read_signed(std::string_view key) const;
   Result<double> read_float(std::string_view key) const;  // f32 or f64; refuses NaN and infinity
@@ -100,7 +114,8 @@ class Gguf {
   class Reader;  // gguf_open.cc
 
   Result<const GgufValue*> require(std::string_view key) const;
-  tl::unexpected<Error> mismatch(std::string_view key, const GgufValue& value, std::string_view expected) const;
+  tl::unexpected<Error> mismatch(std::string_view key, const GgufValue& value,
+                                 std::string_view expected) const;
 
   std::string where_;
   uint32_t version_ = 0;

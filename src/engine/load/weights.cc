@@ -22,7 +22,8 @@ class Shelf {
     const GgufTensor* tensor = file_.find_tensor(name);
     if (tensor == nullptr) return fail(Code::kCorrupt, "the tensor " + name + " is missing", file_.where());
     if (tensor->dims != dims) {
-      return fail(Code::kCorrupt, "the tensor " + name + " is " + shape_text(tensor->dims) + ", expected " + shape_text(dims),
+      return fail(Code::kCorrupt,
+                  "the tensor " + name + " is " + shape_text(tensor->dims) + ", expected " + shape_text(dims),
                   file_.where());
     }
     used_.insert(tensor->name);
@@ -35,8 +36,8 @@ class Shelf {
     for (const GgufTensor& tensor : file_.tensors()) {
       if (!used_.contains(tensor.name)) {
         return fail(Code::kUnsupported,
-                    "the tensor " + std::string(tensor.name) + " is not part of the architecture " + config_.architecture +
-                        " as this engine runs it",
+                    "the tensor " + std::string(tensor.name) + " is not part of the architecture " +
+                        config_.architecture + " as this engine runs it",
                     file_.where());
       }
     }
@@ -62,7 +63,8 @@ Status visit_tensors(const Gguf& file, ModelConfig& config, Weights& weights, co
     return fail(Code::kCorrupt, "the tensor token_embd.weight is missing or not a matrix", file.where());
   }
   config.vocabulary = static_cast<size_t>(embedding->dims[1]);
-  const uint64_t width = config.embedding, q = config.heads * config.head_size, kv = config.kv_heads * config.head_size;
+  const uint64_t width = config.embedding, q = config.heads * config.head_size,
+                 kv = config.kv_heads * config.head_size;
   CRESSET_TRY(table, shelf.take("token_embd.weight", {width, config.vocabulary}));
   weights.embedding = table->bytes;
   weights.embedding_format = table->format;
@@ -71,7 +73,9 @@ Status visit_tensors(const Gguf& file, ModelConfig& config, Weights& weights, co
     CRESSET_TRY(factors, shelf.take("rope_freqs.weight", {config.rope_size / 2}));
     CRESSET_TRY_STATUS(receive.vector(config.rope_factors, *factors));
     for (const float f : config.rope_factors) {
-      if (!(f > 0)) return fail(Code::kCorrupt, "the tensor rope_freqs.weight holds a factor that is not positive", file.where());
+      if (!(f > 0))
+        return fail(Code::kCorrupt, "the tensor rope_freqs.weight holds a factor that is not positive",
+                    file.where());
     }
   }
   CRESSET_TRY(norm, shelf.take("output_norm.weight", {width}));
@@ -86,11 +90,12 @@ Status visit_tensors(const Gguf& file, ModelConfig& config, Weights& weights, co
       PackedMatrix* to;
       uint64_t columns, rows;
     };
-    for (const Matrix& m : {Matrix{"attn_q", &layer.query, width, q}, Matrix{"attn_k", &layer.key, width, kv},
-                            Matrix{"attn_v", &layer.value, width, kv}, Matrix{"attn_output", &layer.attention_output, q, width},
-                            Matrix{"ffn_gate", &layer.gate, width, config.feed_forward},
-                            Matrix{"ffn_up", &layer.up, width, config.feed_forward},
-                            Matrix{"ffn_down", &layer.down, config.feed_forward, width}}) {
+    for (const Matrix& m :
+         {Matrix{"attn_q", &layer.query, width, q}, Matrix{"attn_k", &layer.key, width, kv},
+          Matrix{"attn_v", &layer.value, width, kv}, Matrix{"attn_output", &layer.attention_output, q, width},
+          Matrix{"ffn_gate", &layer.gate, width, config.feed_forward},
+          Matrix{"ffn_up", &layer.up, width, config.feed_forward},
+          Matrix{"ffn_down", &layer.down, config.feed_forward, width}}) {
       CRESSET_TRY(tensor, shelf.take(p + m.name + ".weight", {m.columns, m.rows}));
       CRESSET_TRY_STATUS(receive.matrix(*m.to, *tensor));
     }
@@ -101,7 +106,8 @@ Status visit_tensors(const Gguf& file, ModelConfig& config, Weights& weights, co
       bool is_present;
     };
     for (const Vector& v :
-         {Vector{"attn_norm", &layer.attention_norm, width, true}, Vector{"ffn_norm", &layer.feed_forward_norm, width, true},
+         {Vector{"attn_norm", &layer.attention_norm, width, true},
+          Vector{"ffn_norm", &layer.feed_forward_norm, width, true},
           Vector{"attn_q_norm", &layer.query_norm, config.head_size, config.has_query_key_norm},
           Vector{"attn_k_norm", &layer.key_norm, config.head_size, config.has_query_key_norm},
           Vector{"post_attention_norm", &layer.post_attention_norm, width, config.has_post_norms},
@@ -128,33 +134,33 @@ Status read_vector(std::vector<float>& out, const GgufTensor& tensor) {
 
 }  // namespace
 
-Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config, Arithmetic arithmetic,
-                              Pool& pool) {
+Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config,
+                              Arithmetic arithmetic, Pool& pool) {
   constexpr uint64_t kReleaseEvery = 4u << 20;
   Weights weights;
   uint64_t since_release = 0;
   const Receiver receiver{
-      .matrix =
-          [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
-            out = PackedMatrix(arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format, tensor.rows(), tensor.columns());
-            weights.bytes += out.bytes();
-            // A table of embeddings may be most of the file: it, too, is never resident twice.
-            const uint64_t panel_bytes = std::max<uint64_t>(1, tensor.bytes.size() / out.panels());
-            const size_t slice = std::max<size_t>(8, static_cast<size_t>(kReleaseEvery / panel_bytes));
-            for (size_t first = 0; first < out.panels(); first += slice) {
-              const size_t count = std::min(slice, out.panels() - first);
-              pool.run([&](Worker& worker) {
-                worker.parallel_for(count, 8, [&](size_t begin, size_t end) {
-                  out.pack(tensor.bytes, tensor.format, first + begin, first + end);
-                });
-              });
-              since_release += count * panel_bytes;
-              if (since_release < kReleaseEvery) continue;
-              mapped.release_pages();
-              since_release = 0;
-            }
-            return {};
-          },
+      .matrix = [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
+        out = PackedMatrix(arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format, tensor.rows(),
+                           tensor.columns());
+        weights.bytes += out.bytes();
+        // A table of embeddings may be most of the file: it, too, is never resident twice.
+        const uint64_t panel_bytes = std::max<uint64_t>(1, tensor.bytes.size() / out.panels());
+        const size_t slice = std::max<size_t>(8, static_cast<size_t>(kReleaseEvery / panel_bytes));
+        for (size_t first = 0; first < out.panels(); first += slice) {
+          const size_t count = std::min(slice, out.panels() - first);
+          pool.run([&](Worker& worker) {
+            worker.parallel_for(count, 8, [&](size_t begin, size_t end) {
+              out.pack(tensor.bytes, tensor.format, first + begin, first + end);
+            });
+          });
+          since_release += count * panel_bytes;
+          if (since_release < kReleaseEvery) continue;
+          mapped.release_pages();
+          since_release = 0;
+        }
+        return {};
+      },
       .vector = read_vector};
   CRESSET_TRY_STATUS(visit_tensors(file, config, weights, receiver));
   mapped.release_pages();
@@ -164,7 +170,8 @@ Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, M
 
 Status check_tensors(const Gguf& file, ModelConfig& config) {
   Weights ignored;
-  const Receiver receiver{.matrix = [](PackedMatrix&, const GgufTensor&) -> Status { return {}; }, .vector = read_vector};
+  const Receiver receiver{.matrix = [](PackedMatrix&, const GgufTensor&) -> Status { return {}; },
+                          .vector = read_vector};
   return visit_tensors(file, config, ignored, receiver);
 }
 

@@ -1,8 +1,9 @@
-// Weights: a model file's tensors, checked against what the architecture expects and repacked for the kernels.
+// Weights: a model file's tensors, checked against what the architecture expects and repacked for the
+// kernels.
 //
-// The repacked copy is a stated choice (docs/ARCHITECTURE.md): it replaces the mapped file, whose pages are dropped
-// while the copy is made, so resident memory stays at one copy of the weights. Only the token embeddings are read
-// from the mapped file, row by row.
+// The repacked copy is a stated choice (docs/ARCHITECTURE.md): it replaces the mapped file, whose pages are
+// dropped while the copy is made, so resident memory stays at one copy of the weights. Only the token
+// embeddings are read from the mapped file, row by row.
 #pragma once
 
 #include <span>
@@ -20,8 +21,8 @@ namespace cresset::engine {
 struct LayerWeights {
   PackedMatrix query, key, value, attention_output, gate, up, down;
   std::vector<float> attention_norm, feed_forward_norm;
-  std::vector<float> query_norm, key_norm;                             // has_query_key_norm
-  std::vector<float> post_attention_norm, post_feed_forward_norm;      // has_post_norms
+  std::vector<float> query_norm, key_norm;                         // has_query_key_norm
+  std::vector<float> post_attention_norm, post_feed_forward_norm;  // has_post_norms
 };
 
 struct Weights {
@@ -30,7 +31,7 @@ struct Weights {
   PackedMatrix output;
   std::vector<float> output_norm;
   std::vector<LayerWeights> layers;
-  uint64_t bytes = 0;  // of the packed matrices
+  uint64_t bytes = 0;                     // of the packed matrices
   const sys::MappedFile* file = nullptr;  // whose pages reading the embedding brings in
 
   // Missing, unexpected and wrongly shaped tensors are kCorrupt, by name. Sets config.rope_factors and

@@ -19,7 +19,8 @@ Result<size_t> read_size(const Gguf& file, const std::string& key, uint64_t leas
   CRESSET_TRY(value, file.read_unsigned(key));
   if (value < least || value > most) {
     return fail(Code::kCorrupt,
-                key + " is " + std::to_string(value) + ", outside " + std::to_string(least) + " to " + std::to_string(most),
+                key + " is " + std::to_string(value) + ", outside " + std::to_string(least) + " to " +
+                    std::to_string(most),
                 file.where());
   }
   return static_cast<size_t>(value);
@@ -37,8 +38,10 @@ Result<ModelConfig> read_common_config(const Gguf& file, std::string_view prefix
   CRESSET_TRY(feed_forward, read_size(file, p + "feed_forward_length", 1, 1u << 22));
   CRESSET_TRY(context, read_size(file, p + "context_length", 1, 1u << 26));
   if (embedding % 16 != 0) {
-    return fail(Code::kUnsupported, p + "embedding_length is " + std::to_string(embedding) + " (this engine takes multiples of 16)",
-                file.where());
+    return fail(
+        Code::kUnsupported,
+        p + "embedding_length is " + std::to_string(embedding) + " (this engine takes multiples of 16)",
+        file.where());
   }
   c.layers = layers;
   c.embedding = embedding;
@@ -62,12 +65,15 @@ Result<ModelConfig> read_common_config(const Gguf& file, std::string_view prefix
     }
   } else {
     if (embedding % heads != 0) {
-      return fail(Code::kCorrupt, p + "embedding_length is not a multiple of attention.head_count", file.where());
+      return fail(Code::kCorrupt, p + "embedding_length is not a multiple of attention.head_count",
+                  file.where());
     }
     c.head_size = embedding / heads;
   }
   if (c.head_size % 16 != 0 || c.head_size > 512) {
-    return fail(Code::kUnsupported, "heads of " + std::to_string(c.head_size) + " dimensions (this engine takes multiples of 16 up to 512)",
+    return fail(Code::kUnsupported,
+                "heads of " + std::to_string(c.head_size) +
+                    " dimensions (this engine takes multiples of 16 up to 512)",
                 file.where());
   }
   CRESSET_TRY(epsilon, file.read_float(p + "attention.layer_norm_rms_epsilon"));
@@ -77,19 +83,24 @@ Result<ModelConfig> read_common_config(const Gguf& file, std::string_view prefix
   c.epsilon = static_cast<float>(epsilon);
   CRESSET_TRY(rope_size, file.read_unsigned_or(p + "rope.dimension_count", c.head_size));
   if (rope_size == 0 || rope_size > c.head_size || rope_size % 2 != 0) {
-    return fail(Code::kCorrupt, p + "rope.dimension_count is not an even number up to the head's size", file.where());
+    return fail(Code::kCorrupt, p + "rope.dimension_count is not an even number up to the head's size",
+                file.where());
   }
   c.rope_size = static_cast<size_t>(rope_size);
   CRESSET_TRY(base, file.read_float_or(p + "rope.freq_base", 10000.0));
-  if (!(base >= 1 && base <= 1e12)) return fail(Code::kCorrupt, p + "rope.freq_base is out of range", file.where());
+  if (!(base >= 1 && base <= 1e12))
+    return fail(Code::kCorrupt, p + "rope.freq_base is out of range", file.where());
   RopeConfig rope{static_cast<float>(base), 1.0f};
   CRESSET_TRY(scaling, file.read_string_or(p + "rope.scaling.type", "none"));
   CRESSET_TRY(factor, file.read_float_or(p + "rope.scaling.factor", 1.0));
   if (scaling == "linear") {
-    if (!(factor >= 1 && factor <= 1e6)) return fail(Code::kCorrupt, p + "rope.scaling.factor is out of range", file.where());
+    if (!(factor >= 1 && factor <= 1e6))
+      return fail(Code::kCorrupt, p + "rope.scaling.factor is out of range", file.where());
     rope.position_scale = static_cast<float>(1.0 / factor);
   } else if (scaling != "none") {
-    return fail(Code::kUnsupported, p + "rope.scaling.type \"" + std::string(scaling) + "\" (this engine takes linear)", file.where());
+    return fail(Code::kUnsupported,
+                p + "rope.scaling.type \"" + std::string(scaling) + "\" (this engine takes linear)",
+                file.where());
   }
   c.ropes = {rope};
   c.attention_scale = 0;  // the recipe sets it
@@ -105,7 +116,8 @@ Result<ModelConfig> ModelConfig::read(const Gguf& file) {
     known += (known.empty() ? "" : ", ") + std::string(recipe.architecture);
   }
   return fail(Code::kUnsupported,
-              "the architecture \"" + std::string(architecture.substr(0, 64)) + "\" is not one this engine runs (" + known + ")",
+              "the architecture \"" + std::string(architecture.substr(0, 64)) +
+                  "\" is not one this engine runs (" + known + ")",
               file.where());
 }
 

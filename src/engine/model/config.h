@@ -21,8 +21,8 @@ struct RopeConfig {
 };
 
 struct LayerConfig {
-  int rope = 0;             // index into ModelConfig::ropes
-  int sliding_window = 0;   // positions seen including its own; 0: all
+  int rope = 0;            // index into ModelConfig::ropes
+  int sliding_window = 0;  // positions seen including its own; 0: all
 };
 
 struct ModelConfig {
@@ -30,18 +30,19 @@ struct ModelConfig {
   size_t layers = 0, embedding = 0, heads = 0, kv_heads = 0, head_size = 0, feed_forward = 0, vocabulary = 0;
   size_t context = 0;
   float epsilon = 1e-5f;
-  float embedding_scale = 1.0f;    // multiplies the token's embedding
-  float attention_scale = 0.0f;    // multiplies the queries
+  float embedding_scale = 1.0f;  // multiplies the token's embedding
+  float attention_scale = 0.0f;  // multiplies the queries
   Activation activation = Activation::kSilu;
   RopePairs rope_pairs = RopePairs::kAdjacent;
-  size_t rope_size = 0;            // dimensions of a head that are rotated
+  size_t rope_size = 0;  // dimensions of a head that are rotated
   std::vector<RopeConfig> ropes;
-  std::vector<float> rope_factors; // per pair, from the file's rope_freqs tensor; empty: none
-  bool has_query_key_norm = false; // RMS norm of each head's query and key
-  bool has_post_norms = false;     // norms after attention and after the feed-forward, before the residual
+  std::vector<float> rope_factors;  // per pair, from the file's rope_freqs tensor; empty: none
+  bool has_query_key_norm = false;  // RMS norm of each head's query and key
+  bool has_post_norms = false;      // norms after attention and after the feed-forward, before the residual
   std::vector<LayerConfig> layer;
 
-  // Reads and checks everything; another architecture is kUnsupported by name, a number out of range kCorrupt.
+  // Reads and checks everything; another architecture is kUnsupported by name, a number out of range
+  // kCorrupt.
   static Result<ModelConfig> read(const Gguf& file);
 };
 

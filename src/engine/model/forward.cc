@@ -13,20 +13,28 @@ namespace {
 
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
-constexpr size_t kQueriesPerTask = 48;   // query rows times heads of a group
-constexpr size_t kTokenTile = 128;       // tokens whose activations stay in the second-level cache
+constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group
+constexpr size_t kTokenTile = 128;      // tokens whose activations stay in the second-level cache
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
-size_t round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+size_t round_up(size_t n, size_t to) {
+  return (n + to - 1) / to * to;
+}
 
 }  // namespace
 
-Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels, Arithmetic arithmetic,
-                 int threads, size_t rows_max)
-    : config_(config), weights_(weights), kernels_(kernels), is_float_(arithmetic == Arithmetic::kFloat32),
-      rows_max_(rows_max), logits_stride_(round_up(config.vocabulary, 16)), query_width_(config.heads * config.head_size),
-      kv_width_(config.kv_heads * config.head_size), feed_width_(round_up(config.feed_forward, 16)) {
+Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels,
+                 Arithmetic arithmetic, int threads, size_t rows_max)
+    : config_(config),
+      weights_(weights),
+      kernels_(kernels),
+      is_float_(arithmetic == Arithmetic::kFloat32),
+      rows_max_(rows_max),
+      logits_stride_(round_up(config.vocabulary, 16)),
+      query_width_(config.heads * config.head_size),
+      kv_width_(config.kv_heads * config.head_size),
+      feed_width_(round_up(config.feed_forward, 16)) {
   const size_t width = round_up(config.embedding, 16);
   run_of_row_.resize(rows_max);
   position_of_row_.resize(rows_max);
@@ -54,7 +62,8 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
     std::vector<float> inverse(pairs);
     for (size_t i = 0; i < pairs; ++i) {
       const double exponent = 2.0 * static_cast<double>(i) / static_cast<double>(config.rope_size);
-      inverse[i] = static_cast<float>(1.0 / std::pow(static_cast<double>(rope.base), exponent)) * rope.position_scale;
+      inverse[i] =
+          static_cast<float>(1.0 / std::pow(static_cast<double>(rope.base), exponent)) * rope.position_scale;
       if (!config.rope_factors.empty()) inverse[i] /= config.rope_factors[i];
     }
     inverse_frequencies_.push_back(std::move(inverse));
@@ -76,8 +85,8 @@ size_t Forward::row_chunk(const Worker& worker) const {
   return std::max<size_t>(1, tokens_.size() / (static_cast<size_t>(worker.count()) * 4));
 }
 
-void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens, std::span<const size_t> logit_rows,
-                  float* logits) {
+void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens,
+                  std::span<const size_t> logit_rows, float* logits) {
   CHECK(tokens.size() <= rows_max_ && !tokens.empty());
   runs_ = runs;
   tokens_ = tokens;
@@ -107,7 +116,8 @@ void Forward::embed(Worker& worker) {
   worker.parallel_for(tokens_.size(), row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       const std::span<float> x(x_.data() + t * width, width);
-      dequantise_row(weights_.embedding_format, weights_.embedding.subspan(static_cast<size_t>(tokens_[t]) * row_size, row_size), x);
+      dequantise_row(weights_.embedding_format,
+                     weights_.embedding.subspan(static_cast<size_t>(tokens_[t]) * row_size, row_size), x);
       for (float& v : x) v *= config_.embedding_scale;
       for (size_t r = 0; r < cosines_.size(); ++r) {
         float* out = cosines_[r].data() + t * pairs * 2;
@@ -117,7 +127,8 @@ void Forward::embed(Worker& worker) {
           out[2 * i + 1] = static_cast<float>(std::sin(static_cast<double>(angle)));
         }
       }
-      // The system maps the pages around a token's embedding with it; left alone, they add up to a second table.
+      // The system maps the pages around a token's embedding with it; left alone, they add up to a second
+      // table.
       if (embedded_since_release_.fetch_add(1) + 1 >= kReleaseEveryTokens && weights_.file != nullptr) {
         embedded_since_release_ = 0;
         weights_.file->release_pages();
@@ -146,7 +157,8 @@ void Forward::normalise(Worker& worker, const float* weight, Rounding rounding) 
   const size_t width = config_.embedding, rows = tokens_.size();
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
-      kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon, normed_.floats.data() + t * width);
+      kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon,
+                        normed_.floats.data() + t * width);
       prepare_row(normed_, t, rows, rounding);
     }
   });
@@ -163,8 +175,9 @@ void Forward::multiply(Worker& worker, const Activations& x, size_t rows, Roundi
       for (const Product& p : products) {
         const size_t last = first + p.weights->panels();
         const auto format = static_cast<size_t>(p.weights->format());
-        const auto kernel = x.blocks.empty() || kernels_.gemm_int8[format] == nullptr ? kernels_.gemm_float[format]
-                                                                                      : kernels_.gemm_int8[format];
+        const auto kernel = x.blocks.empty() || kernels_.gemm_int8[format] == nullptr
+                                ? kernels_.gemm_float[format]
+                                : kernels_.gemm_int8[format];
         const bool is_int8 = kernel != kernels_.gemm_float[format];
         for (size_t i = std::max(begin, first); i < std::min(end, last); ++i) {
           GemmArguments arguments{.panel = p.weights->panel(i - first),
@@ -222,7 +235,8 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   normalise(worker, w.feed_forward_norm.data(), Rounding::kPlain);
   multiply(worker, normed_, rows, Rounding::kPlain,
            {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
-  const auto activate = config_.activation == Activation::kSilu ? kernels_.silu_multiply : kernels_.gelu_multiply;
+  const auto activate =
+      config_.activation == Activation::kSilu ? kernels_.silu_multiply : kernels_.gelu_multiply;
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       activate(gate_.data() + t * feed_width_, up_.data() + t * feed_width_, config_.feed_forward,
@@ -251,8 +265,8 @@ void Forward::write_logits(Worker& worker) {
   const size_t width = config_.embedding, rows = logit_rows_.size();
   worker.parallel_for(rows, 1, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
-      kernels_.rms_norm(x_.data() + logit_rows_[i] * width, weights_.output_norm.data(), width, config_.epsilon,
-                        logits_in_.floats.data() + i * width);
+      kernels_.rms_norm(x_.data() + logit_rows_[i] * width, weights_.output_norm.data(), width,
+                        config_.epsilon, logits_in_.floats.data() + i * width);
       prepare_row(logits_in_, i, rows, Rounding::kFine);
     }
   });
@@ -303,8 +317,8 @@ void Forward::rotate_and_store(size_t layer, size_t row) {
   }
 }
 
-// Cuts the batch's attention into tasks. Where there are few (decoding a long sequence), the chunks of one query
-// group are spread over tasks and merged afterwards in the same order and with the same operations.
+// Cuts the batch's attention into tasks. Where there are few (decoding a long sequence), the chunks of one
+// query group are spread over tasks and merged afterwards in the same order and with the same operations.
 void Forward::plan_attention(int threads) {
   const size_t group = config_.heads / config_.kv_heads;
   const size_t rows_per_task = std::max<size_t>(1, kQueriesPerTask / group);
@@ -334,8 +348,8 @@ void Forward::plan_attention(int threads) {
 namespace {
 
 // total += part, both unnormalised online-softmax sums of `queries` rows.
-void merge(float* m, float* l, float* acc, const float* part_m, const float* part_l, const float* part_acc, size_t queries,
-           size_t d) {
+void merge(float* m, float* l, float* acc, const float* part_m, const float* part_l, const float* part_acc,
+           size_t queries, size_t d) {
   for (size_t n = 0; n < queries; ++n) {
     if (part_m[n] == kNone) continue;
     const float top = std::max(m[n], part_m[n]);
@@ -363,11 +377,13 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
   int32_t* first = last + queries;
   for (size_t i = 0; i < task.rows; ++i) {
     const size_t position = run.sequence->length + task.row + i;
-    const float* from = query_.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
+    const float* from =
+        query_.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
     std::copy(from, from + group * d, q.data() + i * group * d);
     for (size_t g = 0; g < group; ++g) {
       last[i * group + g] = static_cast<int32_t>(position);
-      first[i * group + g] = window == 0 || position + 1 < window ? 0 : static_cast<int32_t>(position + 1 - window);
+      first[i * group + g] =
+          window == 0 || position + 1 < window ? 0 : static_cast<int32_t>(position + 1 - window);
     }
   }
   // The pages of this layer and head.
@@ -377,7 +393,8 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
   for (size_t p = 0; p < end_page; ++p) {
     pages[p] = run.sequence->pages[p]->data() + (layer * config_.kv_heads + task.kv_head) * head_bytes;
   }
-  PartialSums& part = task.partial == kWhole ? scratch_[static_cast<size_t>(thread) * 2] : partials_[task.partial];
+  PartialSums& part =
+      task.partial == kWhole ? scratch_[static_cast<size_t>(thread) * 2] : partials_[task.partial];
   PartialSums& total = scratch_[static_cast<size_t>(thread) * 2 + 1];
   if (task.partial == kWhole) clear(total.m, total.l, total.acc, queries, d);
   const size_t first_page = static_cast<size_t>(first[0]) / kPagePositions;
@@ -394,14 +411,18 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
                                        .m = part.m.data(),
                                        .l = part.l.data(),
                                        .acc = part.acc.data()};
-    if (arguments.page_first < arguments.page_end) (is_float_ ? kernels_.attend_float : kernels_.attend_half)(arguments);
+    if (arguments.page_first < arguments.page_end)
+      (is_float_ ? kernels_.attend_float : kernels_.attend_half)(arguments);
     if (task.partial != kWhole) return;
-    merge(total.m.data(), total.l.data(), total.acc.data(), part.m.data(), part.l.data(), part.acc.data(), queries, d);
+    merge(total.m.data(), total.l.data(), total.acc.data(), part.m.data(), part.l.data(), part.acc.data(),
+          queries, d);
   }
   for (size_t i = 0; i < task.rows; ++i) {
-    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
+    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ +
+                 task.kv_head * group * d;
     for (size_t n = 0; n < group; ++n) {
-      for (size_t k = 0; k < d; ++k) out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];
+      for (size_t k = 0; k < d; ++k)
+        out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];
     }
   }
 }
@@ -419,7 +440,8 @@ void Forward::merge_partials(size_t, size_t group_task) {
     merge(m.data(), l.data(), acc.data(), sums.m.data(), sums.l.data(), sums.acc.data(), queries, d);
   }
   for (size_t i = 0; i < task.rows; ++i) {
-    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
+    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ +
+                 task.kv_head * group * d;
     for (size_t n = 0; n < group; ++n) {
       for (size_t k = 0; k < d; ++k) out[n * d + k] = acc[(i * group + n) * d + k] / l[i * group + n];
     }

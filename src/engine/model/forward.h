@@ -1,9 +1,9 @@
 // Forward: one pass of the transformer over a flat batch of tokens from many sequences.
 //
 // A batch is a list of runs; a run is consecutive positions of one sequence. Decoding is a run of one token,
-// prefill a longer one; both travel in the same batch. Each token's result has the same bits whatever else is in
-// the batch (kernel/kernels.h), whichever threads compute it.
-// Owned by the engine's leader; the pool's threads work inside forward().
+// prefill a longer one; both travel in the same batch. Each token's result has the same bits whatever else is
+// in the batch (kernel/kernels.h), whichever threads compute it. Owned by the engine's leader; the pool's
+// threads work inside forward().
 #pragma once
 
 #include <atomic>
@@ -29,13 +29,14 @@ struct Run {
 
 class Forward {
  public:
-  Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels, Arithmetic arithmetic, int threads,
-          size_t rows_max);
+  Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels, Arithmetic arithmetic,
+          int threads, size_t rows_max);
 
-  // Computes `tokens` (one per row of the runs, in order), writes their keys and values, advances each sequence's
-  // length, and writes the logits of the rows in `logit_rows` (ascending) to logits[i * logits_stride()].
-  void run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens, std::span<const size_t> logit_rows,
-           float* logits);
+  // Computes `tokens` (one per row of the runs, in order), writes their keys and values, advances each
+  // sequence's length, and writes the logits of the rows in `logit_rows` (ascending) to logits[i *
+  // logits_stride()].
+  void run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens,
+           std::span<const size_t> logit_rows, float* logits);
 
   size_t rows_max() const { return rows_max_; }
   size_t logits_stride() const { return logits_stride_; }  // vocabulary rounded up to a panel
@@ -48,9 +49,9 @@ class Forward {
     std::vector<ActivationBlock> rest;  // what `blocks` rounded away, for the products that are fine
     size_t columns = 0;
   };
-  // How often activations are rounded to 8 bits: kFine adds the product with what the first rounding left over. The
-  // inputs of the attention's projections and of the logits have outliers that cost their neighbours in a block much
-  // (docs/QUALITY.md has each part's share of the loss).
+  // How often activations are rounded to 8 bits: kFine adds the product with what the first rounding left
+  // over. The inputs of the attention's projections and of the logits have outliers that cost their
+  // neighbours in a block much (docs/QUALITY.md has each part's share of the loss).
   enum class Rounding { kPlain, kFine };
   struct Product {
     const PackedMatrix* weights;

@@ -1,6 +1,6 @@
-// The gemma3 recipe (text): norms before and after each part, normed queries and keys, five layers with a sliding
-// window for one that sees all, two rotation bases, embeddings scaled by sqrt(width).
-// Source: Gemma 3 technical report (arXiv 2503.19786). GGUF stores the norms' weights with their 1 added.
+// The gemma3 recipe (text): norms before and after each part, normed queries and keys, five layers with a
+// sliding window for one that sees all, two rotation bases, embeddings scaled by sqrt(width). Source: Gemma 3
+// technical report (arXiv 2503.19786). GGUF stores the norms' weights with their 1 added.
 #include <cmath>
 
 #include "engine/model/config.h"
@@ -21,7 +21,8 @@ Result<ModelConfig> read_gemma3(const Gguf& file) {
   config.attention_scale = static_cast<float>(1.0 / std::sqrt(scale_of));
 
   CRESSET_TRY(window, file.read_unsigned_or("gemma3.attention.sliding_window", 0));
-  if (window > (1u << 26)) return fail(Code::kCorrupt, "gemma3.attention.sliding_window is out of range", file.where());
+  if (window > (1u << 26))
+    return fail(Code::kCorrupt, "gemma3.attention.sliding_window is out of range", file.where());
   if (window > 0) {
     CRESSET_TRY(pattern, file.read_unsigned_or("gemma3.attention.sliding_window_pattern", 6));
     if (pattern < 1 || pattern > 1024) {

@@ -1,5 +1,6 @@
 // The llama recipe: Llama 2 and 3, SmolLM2, Mistral and what shares their shape.
-// Source: Touvron et al., "LLaMA" (arXiv 2302.13971); GGUF stores Q and K permuted for adjacent-pair rotation.
+// Source: Touvron et al., "LLaMA" (arXiv 2302.13971); GGUF stores Q and K permuted for adjacent-pair
+// rotation.
 #include <cmath>
 
 #include "engine/model/config.h"
@@ -10,7 +11,8 @@ Result<ModelConfig> read_llama(const Gguf& file) {
   CRESSET_TRY(config, read_common_config(file, "llama"));
   CRESSET_TRY(experts, file.read_unsigned_or("llama.expert_count", 0));
   if (experts != 0) {
-    return fail(Code::kUnsupported, "llama.expert_count: mixture-of-experts models are not run yet", file.where());
+    return fail(Code::kUnsupported, "llama.expert_count: mixture-of-experts models are not run yet",
+                file.where());
   }
   config.rope_pairs = RopePairs::kAdjacent;
   config.activation = Activation::kSilu;

@@ -19,9 +19,9 @@ constexpr int kFormatCount = 11;
 
 struct FormatTraits {
   Format format;
-  std::string_view name;   // "Q4_K": the field's name
-  uint32_t ggml_id;        // type number in a GGUF file
-  uint32_t block_items;    // values in a block (1, 32 or 256)
+  std::string_view name;  // "Q4_K": the field's name
+  uint32_t ggml_id;       // type number in a GGUF file
+  uint32_t block_items;   // values in a block (1, 32 or 256)
   uint32_t block_bytes;
   // Writes `block_items * blocks` floats from `blocks` consecutive blocks. Exact arithmetic of the format.
   void (*dequantise)(const std::byte* in, float* out, size_t blocks);
@@ -31,7 +31,8 @@ const FormatTraits& traits(Format format);
 std::span<const FormatTraits> all_formats();
 // The format of a ggml type number; nothing where we do not read it.
 std::optional<Format> format_of_ggml(uint32_t ggml_id);
-// The name of any ggml type number, for error lines ("IQ2_XXS"); "type 99" style is up to the caller where empty.
+// The name of any ggml type number, for error lines ("IQ2_XXS"); "type 99" style is up to the caller where
+// empty.
 std::string_view ggml_type_name(uint32_t ggml_id);
 
 // Bytes of a row of `items` values. kInvalid where the format's blocks do not divide it; overflow-safe.

@@ -51,8 +51,12 @@ chat::TextDelta AnswerText::emit(size_t bytes, bool is_end) {
   return delta;
 }
 
-chat::TextDelta AnswerText::take() { return emit(safe_bytes(), false); }
+chat::TextDelta AnswerText::take() {
+  return emit(safe_bytes(), false);
+}
 
-chat::TextDelta AnswerText::finish() { return emit(held_.size(), true); }
+chat::TextDelta AnswerText::finish() {
+  return emit(held_.size(), true);
+}
 
 }  // namespace cresset::engine

@@ -14,9 +14,12 @@ KvPage::KvPage(size_t bytes) : bytes_(bytes) {
   data_ = static_cast<unsigned char*>(data);
 }
 
-KvPage::~KvPage() { ::munmap(data_, bytes_); }
+KvPage::~KvPage() {
+  ::munmap(data_, bytes_);
+}
 
-KvCache::KvCache(KvShape shape, uint64_t bytes_max) : shape_(shape), pages_max_(bytes_max / shape.page_bytes()) {}
+KvCache::KvCache(KvShape shape, uint64_t bytes_max)
+    : shape_(shape), pages_max_(bytes_max / shape.page_bytes()) {}
 
 std::unique_ptr<KvPage> KvCache::take() {
   CHECK(in_use_ < pages_max_);
@@ -24,7 +27,8 @@ std::unique_ptr<KvPage> KvCache::take() {
   if (spare_.empty()) return std::make_unique<KvPage>(shape_.page_bytes());
   auto page = std::move(spare_.back());
   spare_.pop_back();
-  // Positions not written yet are read with weight zero, and zero times another sequence's infinity is not zero.
+  // Positions not written yet are read with weight zero, and zero times another sequence's infinity is not
+  // zero.
   std::memset(page->data(), 0, shape_.page_bytes());
   return page;
 }

@@ -1,8 +1,9 @@
 // KvCache: keys and values of all sequences in pages of 64 positions.
 //
-// A page holds every layer and KV head for 64 positions: for each (layer, head) the keys as 4 tiles of 16 positions
-// [tile][dimension][16] (so that a vector of scores is 16 positions), then the values [64][dimension].
-// Pages are recycled, never shrunk below what is in use; a byte budget bounds them. Owned by the engine's leader.
+// A page holds every layer and KV head for 64 positions: for each (layer, head) the keys as 4 tiles of 16
+// positions [tile][dimension][16] (so that a vector of scores is 16 positions), then the values
+// [64][dimension]. Pages are recycled, never shrunk below what is in use; a byte budget bounds them. Owned by
+// the engine's leader.
 #pragma once
 
 #include <cstddef>

@@ -9,7 +9,8 @@
 namespace cresset::engine {
 namespace {
 
-// About 20 to 50 microseconds of polling before a thread goes to sleep: longer than the gaps inside a forward pass.
+// About 20 to 50 microseconds of polling before a thread goes to sleep: longer than the gaps inside a forward
+// pass.
 constexpr int kSpins = 2000;
 
 void relax() {
@@ -29,13 +30,17 @@ void wait_while(std::atomic<uint32_t>& value, uint32_t old) {
 
 }  // namespace
 
-int Worker::count() const { return pool_.threads_; }
+int Worker::count() const {
+  return pool_.threads_;
+}
 
-void Worker::barrier() { pool_.wait_at_barrier(); }
+void Worker::barrier() {
+  pool_.wait_at_barrier();
+}
 
 std::atomic<size_t>& Worker::begin_phase() {
-  // The counter of the phase after this one is cleared by thread 0 now: everyone has left the phase before this
-  // one (its barrier), and nobody enters the next before this one's barrier.
+  // The counter of the phase after this one is cleared by thread 0 now: everyone has left the phase before
+  // this one (its barrier), and nobody enters the next before this one's barrier.
   const uint32_t current = phase_ % Pool::kCounters;
   phase_++;
   if (index_ == 0) pool_.counters_[phase_ % Pool::kCounters].next.store(0, std::memory_order_relaxed);

@@ -1,6 +1,6 @@
-// Pool: the threads that compute. A forward pass is one function run by every thread at once (SPMD); inside it,
-// parallel_for hands out work in chunks and ends with a barrier. Waiting spins briefly and then sleeps, so a busy
-// neighbour on one core does not starve the other.
+// Pool: the threads that compute. A forward pass is one function run by every thread at once (SPMD); inside
+// it, parallel_for hands out work in chunks and ends with a barrier. Waiting spins briefly and then sleeps,
+// so a busy neighbour on one core does not starve the other.
 #pragma once
 
 #include <atomic>
@@ -21,7 +21,8 @@ class Worker {
   int index() const { return index_; }
   int count() const;
 
-  // Calls work(begin, end) for chunks of [0, n), each on one thread; returns when all are done on all threads.
+  // Calls work(begin, end) for chunks of [0, n), each on one thread; returns when all are done on all
+  // threads.
   template <class Work>
   void parallel_for(size_t n, size_t chunk, Work&& work) {
     std::atomic<size_t>& next = begin_phase();

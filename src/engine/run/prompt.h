@@ -1,5 +1,5 @@
-// Prompt: from a request to the token ids that are prefilled. Text from a user never becomes a special token: control
-// tokens are looked for in the template's own text alone.
+// Prompt: from a request to the token ids that are prefilled. Text from a user never becomes a special token:
+// control tokens are looked for in the template's own text alone.
 #pragma once
 
 #include <span>
@@ -15,8 +15,8 @@ class PromptMaker {
  public:
   PromptMaker(const Tokenizer& tokenizer, const ChatTemplate* chat_template);
 
-  // One list for a chat, one for each prompt of a completion. Errors: no template, the template's own refusal,
-  // token ids outside the vocabulary, an empty prompt for a model without a first token.
+  // One list for a chat, one for each prompt of a completion. Errors: no template, the template's own
+  // refusal, token ids outside the vocabulary, an empty prompt for a model without a first token.
   Result<std::vector<std::vector<Token>>> make(const chat::Request& request, int64_t unix_time_s) const;
 
  private:

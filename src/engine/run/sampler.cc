@@ -14,16 +14,23 @@ uint64_t mix(uint64_t z) {
   return z ^ z >> 31;
 }
 
-// 1 / temperature at most: beyond it only the most probable token is left anyway, and infinity times 0 is not a number.
+// 1 / temperature at most: beyond it only the most probable token is left anyway, and infinity times 0 is not
+// a number.
 constexpr double kSharpest = 1e30;
 constexpr float kBanned = -std::numeric_limits<float>::infinity();
 
 }  // namespace
 
 Sampler::Sampler(const chat::Sampling& s, uint64_t seed, int choice, const Kernels& kernels)
-    : kernels_(kernels), temperature_(s.temperature.value_or(kDefaultTemperature)), top_p_(s.top_p.value_or(kDefaultTopP)),
-      min_p_(s.min_p.value_or(0)), repetition_(s.repetition_penalty.value_or(1)), presence_(s.presence_penalty.value_or(0)),
-      frequency_(s.frequency_penalty.value_or(0)), top_k_(s.top_k.value_or(0)), bias_(s.logit_bias),
+    : kernels_(kernels),
+      temperature_(s.temperature.value_or(kDefaultTemperature)),
+      top_p_(s.top_p.value_or(kDefaultTopP)),
+      min_p_(s.min_p.value_or(0)),
+      repetition_(s.repetition_penalty.value_or(1)),
+      presence_(s.presence_penalty.value_or(0)),
+      frequency_(s.frequency_penalty.value_or(0)),
+      top_k_(s.top_k.value_or(0)),
+      bias_(s.logit_bias),
       state_(mix(seed) ^ mix(static_cast<uint64_t>(choice) + 0x9E3779B97F4A7C15ull)) {}
 
 void Sampler::see_prompt(std::span<const Token> tokens) {
@@ -38,7 +45,8 @@ void Sampler::accept(Token token) {
 
 void Sampler::penalise(std::span<float> logits) const {
   for (const auto& [token, bias] : bias_) {
-    if (token >= 0 && static_cast<size_t>(token) < logits.size()) logits[static_cast<size_t>(token)] += static_cast<float>(bias);
+    if (token >= 0 && static_cast<size_t>(token) < logits.size())
+      logits[static_cast<size_t>(token)] += static_cast<float>(bias);
   }
   for (const auto& [token, count] : seen_) {
     if (token < 0 || static_cast<size_t>(token) >= logits.size()) continue;
@@ -56,17 +64,20 @@ Token Sampler::choose(std::span<float> logits, std::span<const Token> banned) {
   }
   if (temperature_ > 0) return draw(logits);
   const float top = kernels_.maximum(logits.data(), logits.size());
-  return static_cast<Token>(std::find(logits.begin(), logits.end(), top) - logits.begin()) % static_cast<Token>(logits.size());
+  return static_cast<Token>(std::find(logits.begin(), logits.end(), top) - logits.begin()) %
+         static_cast<Token>(logits.size());
 }
 
-double Sampler::next_uniform() { return static_cast<double>(mix(state_ + ++draws_ * 0x9E3779B97F4A7C15ull) >> 11) * 0x1.0p-53; }
+double Sampler::next_uniform() {
+  return static_cast<double>(mix(state_ + ++draws_ * 0x9E3779B97F4A7C15ull) >> 11) * 0x1.0p-53;
+}
 
 Token Sampler::draw(std::span<float> logits) {
   const size_t n = logits.size();
   weights_.resize(n);
   const float top = kernels_.maximum(logits.data(), n);
-  const double all = static_cast<double>(
-      kernels_.exp_sum(logits.data(), n, top, static_cast<float>(std::min(1.0 / temperature_, kSharpest)), weights_.data()));
+  const double all = static_cast<double>(kernels_.exp_sum(
+      logits.data(), n, top, static_cast<float>(std::min(1.0 / temperature_, kSharpest)), weights_.data()));
   const bool is_plain = top_k_ <= 0 && top_p_ >= 1;
   const float least = min_p_ > 0 ? static_cast<float>(min_p_) : 0.0f;  // the maximum's weight is 1
   const double point = next_uniform();
@@ -83,7 +94,8 @@ Token Sampler::draw(std::span<float> logits) {
     }
     return static_cast<Token>(last);
   }
-  // What min-p drops may be left out at once, unless top-k comes first: top-p is a part of what top-k has left.
+  // What min-p drops may be left out at once, unless top-k comes first: top-p is a part of what top-k has
+  // left.
   const float early = top_k_ > 0 ? 0.0f : least;
   candidates_.clear();
   for (size_t i = 0; i < n; ++i) {
@@ -93,12 +105,14 @@ Token Sampler::draw(std::span<float> logits) {
   const auto before = [](const Candidate& a, const Candidate& b) {
     return a.weight > b.weight || (a.weight == b.weight && a.token < b.token);
   };
-  const size_t limit = top_k_ > 0 ? std::min(candidates_.size(), static_cast<size_t>(top_k_)) : candidates_.size();
+  const size_t limit =
+      top_k_ > 0 ? std::min(candidates_.size(), static_cast<size_t>(top_k_)) : candidates_.size();
   double base = all;
   size_t ordered = 0, kept = 0;
   double sum = 0;
   if (top_k_ > 0 && limit < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(limit), candidates_.end(), before);
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(limit),
+                     candidates_.end(), before);
     base = 0;
     for (size_t i = 0; i < limit; ++i) base += static_cast<double>(candidates_[i].weight);
   }

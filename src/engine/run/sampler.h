@@ -1,8 +1,8 @@
 // Sampler: from a row of logits to the next token, for one sequence.
 //
-// Order: logit bias, then the penalties, then temperature, then top-k, top-p, min-p, then one draw. The draw depends
-// on (seed, choice, how many tokens were drawn) alone, so the same request gives the same tokens under any load.
-// Never sorts the vocabulary.
+// Order: logit bias, then the penalties, then temperature, then top-k, top-p, min-p, then one draw. The draw
+// depends on (seed, choice, how many tokens were drawn) alone, so the same request gives the same tokens
+// under any load. Never sorts the vocabulary.
 #pragma once
 
 #include <cstdint>

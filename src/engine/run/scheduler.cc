@@ -17,8 +17,12 @@ struct Scheduler::Answer {
 
 struct Scheduler::Sequence {
   Sequence(std::shared_ptr<Answer> a, int c, std::vector<Token> prompt, uint64_t seed, const Kernels& kernels)
-      : answer(std::move(a)), choice(c), tokens(std::move(prompt)), prompt_size(tokens.size()),
-        sampler(answer->job.request.sampling, seed, c, kernels), text(answer->job.request.stop) {
+      : answer(std::move(a)),
+        choice(c),
+        tokens(std::move(prompt)),
+        prompt_size(tokens.size()),
+        sampler(answer->job.request.sampling, seed, c, kernels),
+        text(answer->job.request.stop) {
     sampler.see_prompt(tokens);
   }
   const chat::Request& request() const { return answer->job.request; }
@@ -30,8 +34,8 @@ struct Scheduler::Sequence {
   int choice;
   std::vector<Token> tokens;  // prompt, then answer
   size_t prompt_size;
-  size_t tokens_max = 0;      // of the answer
-  uint64_t pages = 0;         // promised
+  size_t tokens_max = 0;  // of the answer
+  uint64_t pages = 0;     // promised
   KvSequence kv;
   Sampler sampler;
   AnswerText text;
@@ -41,7 +45,12 @@ struct Scheduler::Sequence {
 
 Scheduler::Scheduler(const SchedulerOptions& options, Pool& pool, Forward& forward, KvCache& cache,
                      const Tokenizer& tokenizer, const Kernels& kernels, size_t vocabulary)
-    : options_(options), pool_(pool), forward_(forward), cache_(cache), tokenizer_(tokenizer), kernels_(kernels),
+    : options_(options),
+      pool_(pool),
+      forward_(forward),
+      cache_(cache),
+      tokenizer_(tokenizer),
+      kernels_(kernels),
       vocabulary_(vocabulary) {
   stats_.kv_bytes_max = cache.bytes_max();
   leader_ = std::thread([this] { lead(); });
@@ -60,7 +69,8 @@ Status Scheduler::check_queue() const {
   const std::lock_guard lock(mutex_);
   const size_t waiting = static_cast<size_t>(stats_.waiting) + incoming_sequences_;
   if (waiting >= options_.queue_max) {
-    return fail(Code::kUnavailable, "the queue is full: " + std::to_string(waiting) + " requests wait; try again shortly");
+    return fail(Code::kUnavailable,
+                "the queue is full: " + std::to_string(waiting) + " requests wait; try again shortly");
   }
   return {};
 }
@@ -149,7 +159,8 @@ void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < options_.sequences_max) {
     Sequence& s = *waiting_.front();
     const size_t room = options_.context - s.prompt_size;
-    s.tokens_max = s.request().tokens_max ? std::min(room, static_cast<size_t>(*s.request().tokens_max)) : room;
+    s.tokens_max =
+        s.request().tokens_max ? std::min(room, static_cast<size_t>(*s.request().tokens_max)) : room;
     // The last token of an answer is never fed back: its key is not needed.
     const size_t positions = s.prompt_size + (s.tokens_max > 0 ? s.tokens_max - 1 : 0);
     s.pages = (positions + kPagePositions - 1) / kPagePositions;
@@ -199,14 +210,17 @@ void Scheduler::step() {
                  s.tokens.begin() + static_cast<std::ptrdiff_t>(first + rows));
   };
   for (auto& s : running_) {
-    if (s->kv.length + 1 == s->tokens.size() && s->generated() > 0 && batch.size() < options_.step_tokens_max) add_run(*s, 1);
+    if (s->kv.length + 1 == s->tokens.size() && s->generated() > 0 && batch.size() < options_.step_tokens_max)
+      add_run(*s, 1);
   }
   const size_t budget =
-      batch.empty() ? options_.step_tokens_max : std::min(options_.step_tokens_max, batch.size() + options_.step_tokens_beside_decode);
+      batch.empty() ? options_.step_tokens_max
+                    : std::min(options_.step_tokens_max, batch.size() + options_.step_tokens_beside_decode);
   for (auto& s : running_) {
     if (s->generated() > 0 || batch.size() >= budget) continue;
     // Reports of a prompt need the logits of every row: in small pieces, for the memory's sake.
-    const size_t most = s->wants_prompt_reports() ? std::min<size_t>(32, budget - batch.size()) : budget - batch.size();
+    const size_t most =
+        s->wants_prompt_reports() ? std::min<size_t>(32, budget - batch.size()) : budget - batch.size();
     add_run(*s, std::min(s->prompt_size - s->kv.length, most));
   }
   const size_t stride = forward_.logits_stride();
@@ -236,7 +250,8 @@ void Scheduler::step() {
         if (s.wants_prompt_reports() && s.generated() == 0) {
           report_prompt(s, first_position[r], {at, rows * stride}, rows);
         }
-        if (s.kv.length == s.tokens.size()) handle_logits(s, {at + (rows - 1) * stride, vocabulary_}, events[r]);
+        if (s.kv.length == s.tokens.size())
+          handle_logits(s, {at + (rows - 1) * stride, vocabulary_}, events[r]);
       }
     });
   });
@@ -254,7 +269,8 @@ void Scheduler::step() {
   stats_.prompt_tokens_total += prompt_tokens;
 }
 
-// To the sink: Started once before an answer's first event, and nothing after the answer failed or its reader left.
+// To the sink: Started once before an answer's first event, and nothing after the answer failed or its reader
+// left.
 void Scheduler::send(Answer& answer, std::vector<chat::Event>& events) {
   if (events.empty() || answer.job.cancel.is_cancelled()) return;
   if (!answer.is_started) {
@@ -269,12 +285,13 @@ void Scheduler::report_prompt(Sequence& s, size_t first, std::span<float> logits
   const int top = s.request().top_logprobs;
   if (first == 0) {
     chat::TokenReport report;
-    report.chosen = {s.tokens[0], tokenizer_.decode(s.tokens[0], true), std::numeric_limits<double>::quiet_NaN()};
+    report.chosen = {s.tokens[0], tokenizer_.decode(s.tokens[0], true),
+                     std::numeric_limits<double>::quiet_NaN()};
     s.prompt_reports.push_back(std::move(report));
   }
   for (size_t i = 0; i < rows && first + i + 1 < s.prompt_size; ++i) {
-    chat::TokenReport report =
-        s.sampler.report(logits.subspan(i * forward_.logits_stride(), vocabulary_), s.tokens[first + i + 1], top);
+    chat::TokenReport report = s.sampler.report(logits.subspan(i * forward_.logits_stride(), vocabulary_),
+                                                s.tokens[first + i + 1], top);
     report.chosen.bytes = tokenizer_.decode(report.chosen.token, true);
     for (auto& t : report.top) t.bytes = tokenizer_.decode(t.token, true);
     s.prompt_reports.push_back(std::move(report));
@@ -295,7 +312,8 @@ void Scheduler::handle_logits(Sequence& s, std::span<float> logits, std::vector<
   if (s.wants_reports()) original.assign(logits.begin(), logits.end());
   const bool ends_banned = request.ignore_eos || static_cast<int>(s.generated()) < request.tokens_min;
   const auto& ends = tokenizer_.vocabulary().ends;
-  const Token token = s.sampler.choose(logits, ends_banned ? std::span<const Token>(ends) : std::span<const Token>());
+  const Token token =
+      s.sampler.choose(logits, ends_banned ? std::span<const Token>(ends) : std::span<const Token>());
   if (tokenizer_.is_end(token)) return finish(s, chat::FinishReason::kStop, events);
   s.sampler.accept(token);
   s.tokens.push_back(token);
@@ -321,8 +339,8 @@ void Scheduler::finish(Sequence& s, chat::FinishReason reason, std::vector<chat:
     delta.choice = s.choice;
     events.push_back(std::move(delta));
   }
-  events.push_back(
-      chat::Finished{s.choice, reason, {static_cast<int>(s.prompt_size), 0, static_cast<int>(s.generated())}});
+  events.push_back(chat::Finished{
+      s.choice, reason, {static_cast<int>(s.prompt_size), 0, static_cast<int>(s.generated())}});
   s.is_done = true;
 }
 

@@ -1,9 +1,9 @@
-// Scheduler: the engine's leader thread. Each step it gathers one batch - every decoding sequence's next token first,
-// then prompts in chunks - runs the forward pass, samples, and sends the events.
+// Scheduler: the engine's leader thread. Each step it gathers one batch - every decoding sequence's next
+// token first, then prompts in chunks - runs the forward pass, samples, and sends the events.
 //
-// Admission states its memory first: a sequence starts when the pages for its prompt and its longest answer are
-// free, so nothing that runs is ever stopped for memory. First come, first served.
-// Threads: submit, call and stats from any thread; all else on the leader.
+// Admission states its memory first: a sequence starts when the pages for its prompt and its longest answer
+// are free, so nothing that runs is ever stopped for memory. First come, first served. Threads: submit, call
+// and stats from any thread; all else on the leader.
 #pragma once
 
 #include <condition_variable>
@@ -41,8 +41,8 @@ struct SchedulerOptions {
 
 class Scheduler {
  public:
-  Scheduler(const SchedulerOptions& options, Pool& pool, Forward& forward, KvCache& cache, const Tokenizer& tokenizer,
-            const Kernels& kernels, size_t vocabulary);
+  Scheduler(const SchedulerOptions& options, Pool& pool, Forward& forward, KvCache& cache,
+            const Tokenizer& tokenizer, const Kernels& kernels, size_t vocabulary);
   ~Scheduler();
 
   // kUnavailable when queue_max sequences wait.
