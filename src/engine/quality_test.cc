@@ -66,8 +66,8 @@ void expect_close(sys::Env& env, const std::string& path, std::vector<int32_t> f
   print(name, report.all);
   print(name + ", second halves of the windows", report.second_halves);
   EXPECT_EQ(report.all.positions, kPositions) << "testing/corpus/prose.txt is too short";
+  if (testing::kIsSanitized) return;  // too few positions for a mean
   EXPECT_LE(report.all.mean(), kDivergenceMax);
-  if (testing::kIsSanitized) return;  // too few positions for a share
   EXPECT_GE(report.all.agreement(), kAgreementMin);
 }
 

@@ -183,7 +183,7 @@ void Forward::multiply(Worker& worker, const Activations& x, size_t rows, Roundi
           GemmArguments arguments{.panel = p.weights->panel(i - first),
                                   .columns = x.columns,
                                   .tokens = std::min(kTokenTile, rows - t0),
-                                  .blocks = x.blocks.data() + t0,
+                                  .blocks = is_int8 ? x.blocks.data() + t0 : nullptr,
                                   .floats = x.floats.data() + t0 * x.columns,
                                   .tokens_stride = is_int8 ? rows : x.columns,
                                   .y = p.y + t0 * p.y_stride + (i - first) * kPanelRows,
