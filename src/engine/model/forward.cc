@@ -217,7 +217,7 @@ void Forward::attention_block(Worker& worker, size_t layer) {
   });
   if (!split_groups_.empty()) {
     worker.parallel_for(split_groups_.size(), 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) merge_partials(layer, split_groups_[i]);
+      for (size_t i = begin; i < end; ++i) merge_partials(split_groups_[i]);
     });
   }
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
@@ -417,33 +417,33 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
     merge(total.m.data(), total.l.data(), total.acc.data(), part.m.data(), part.l.data(), part.acc.data(),
           queries, d);
   }
-  for (size_t i = 0; i < task.rows; ++i) {
-    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ +
-                 task.kv_head * group * d;
-    for (size_t n = 0; n < group; ++n) {
-      for (size_t k = 0; k < d; ++k)
-        out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];
-    }
-  }
+  write_attended(task, total);
 }
 
-void Forward::merge_partials(size_t, size_t group_task) {
+void Forward::merge_partials(size_t group_task) {
   const Task& task = tasks_[group_task];
-  const Run& run = runs_[task.run];
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
-  std::vector<float> m, l, acc;
-  clear(m, l, acc, queries, d);
+  PartialSums total;
+  clear(total.m, total.l, total.acc, queries, d);
   for (size_t i = group_task; i < tasks_.size(); ++i) {
     const Task& part = tasks_[i];
     if (part.run != task.run || part.kv_head != task.kv_head || part.row != task.row) break;
     const PartialSums& sums = partials_[part.partial];
-    merge(m.data(), l.data(), acc.data(), sums.m.data(), sums.l.data(), sums.acc.data(), queries, d);
+    merge(total.m.data(), total.l.data(), total.acc.data(), sums.m.data(), sums.l.data(), sums.acc.data(),
+          queries, d);
   }
+  write_attended(task, total);
+}
+
+// The finished sums of a task's queries, each head beside the next as the output projection reads them.
+void Forward::write_attended(const Task& task, const PartialSums& total) {
+  const size_t d = config_.head_size, group = config_.heads / config_.kv_heads;
   for (size_t i = 0; i < task.rows; ++i) {
-    float* out = attention_in_.floats.data() + (run.first_row + task.row + i) * query_width_ +
+    float* out = attention_in_.floats.data() + (runs_[task.run].first_row + task.row + i) * query_width_ +
                  task.kv_head * group * d;
     for (size_t n = 0; n < group; ++n) {
-      for (size_t k = 0; k < d; ++k) out[n * d + k] = acc[(i * group + n) * d + k] / l[i * group + n];
+      for (size_t k = 0; k < d; ++k)
+        out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];
     }
   }
 }

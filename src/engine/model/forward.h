@@ -77,7 +77,8 @@ class Forward {
   void rotate_and_store(size_t layer, size_t row);
   void rotate(float* head, const float* cosines) const;
   void attend(size_t layer, const Task& task, int thread);
-  void merge_partials(size_t layer, size_t group);
+  void merge_partials(size_t group_task);
+  void write_attended(const Task& task, const PartialSums& total);
   void multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
                 std::initializer_list<Product> products);
   void prepare_row(Activations& x, size_t row, size_t rows, Rounding rounding);

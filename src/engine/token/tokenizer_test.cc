@@ -102,6 +102,10 @@ struct GoldenCase {
   Special special;
 };
 
+void PrintTo(const GoldenCase& c, std::ostream* out) {
+  *out << c.golden;
+}
+
 class TokenizerGolden : public ::testing::TestWithParam<GoldenCase> {};
 
 TEST_P(TokenizerGolden, GivesTheIdsOfLlamaCpp) {
