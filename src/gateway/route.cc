@@ -19,6 +19,10 @@ std::string find_installed(const Names& names, std::string_view name) {
   };
   if (has(name)) return std::string(name);
   if (std::string latest = std::string(name) + std::string(kLatest); has(latest)) return latest;
+  // A model without a tag is its own latest.
+  if (name.ends_with(kLatest) && has(name.substr(0, name.size() - kLatest.size()))) {
+    return std::string(name.substr(0, name.size() - kLatest.size()));
+  }
   if (name == kDefault && has(names.default_name)) return names.default_name;
   return {};
 }

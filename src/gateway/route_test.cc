@@ -25,6 +25,7 @@ TEST(Route, FindsAModelByEveryNameItHas) {
   EXPECT_EQ(plan_of("local/org/name"), "local/org/name:latest ");
   EXPECT_EQ(plan_of("default"), "local/smol:q4 ");
   EXPECT_EQ(plan_of("local/default"), "local/smol:q4 ");
+  EXPECT_EQ(plan_of("local/auto:latest"), "local/auto ");
 }
 
 TEST(Route, DoesNotGuess) {
