@@ -1,7 +1,5 @@
 #include "engine/run/prompt.h"
 
-#include <algorithm>
-
 namespace cresset::engine {
 namespace {
 
@@ -26,55 +24,7 @@ std::string_view role_name(chat::Role role) {
 }  // namespace
 
 PromptMaker::PromptMaker(const Tokenizer& tokenizer, const ChatTemplate* chat_template)
-    : tokenizer_(tokenizer), template_(chat_template) {
-  const Vocabulary& v = tokenizer.vocabulary();
-  for (size_t i = 0; i < v.texts.size(); ++i) {
-    if (v.kinds[i] != TokenKind::kControl || v.texts[i].empty()) continue;
-    controls_.push_back({v.texts[i], static_cast<Token>(i)});
-    if (control_leads_.find(v.texts[i][0]) == std::string::npos) control_leads_ += v.texts[i][0];
-  }
-  std::sort(controls_.begin(), controls_.end(), [](const Control& a, const Control& b) {
-    return a.text.size() != b.text.size() ? a.text.size() > b.text.size() : a.id < b.id;
-  });
-}
-
-std::vector<Token> PromptMaker::encode_pieces(std::span<const TemplatePiece> pieces) const {
-  std::vector<Token> out;
-  std::string plain;  // text between control tokens, the template's and the user's together
-  bool at_start = true;
-  const auto flush = [&] {
-    if (!plain.empty()) tokenizer_.encode(plain, Special::kAsText, at_start, out);
-    at_start = plain.empty() && at_start;
-    plain.clear();
-  };
-  for (const TemplatePiece& piece : pieces) {
-    if (piece.is_foreign) {
-      plain += piece.text;
-      continue;
-    }
-    for (size_t i = 0; i < piece.text.size();) {
-      const Control* found = nullptr;
-      if (control_leads_.find(piece.text[i]) != std::string::npos) {
-        for (const Control& c : controls_) {
-          if (piece.text.compare(i, c.text.size(), c.text) == 0) {
-            found = &c;
-            break;
-          }
-        }
-      }
-      if (found == nullptr) {
-        plain += piece.text[i++];
-        continue;
-      }
-      flush();
-      out.push_back(found->id);
-      at_start = true;
-      i += found->text.size();
-    }
-  }
-  flush();
-  return out;
-}
+    : tokenizer_(tokenizer), template_(chat_template) {}
 
 Result<std::vector<Token>> PromptMaker::make_chat(const chat::Request& request, int64_t unix_time_s) const {
   if (template_ == nullptr) {
@@ -98,7 +48,12 @@ Result<std::vector<Token>> PromptMaker::make_chat(const chat::Request& request, 
   input.extra = request.template_kwargs;
   input.unix_time_s = unix_time_s;
   CRESSET_TRY(pieces, template_->render(input));
-  std::vector<Token> tokens = encode_pieces(pieces);
+  std::vector<TextPiece> parts;
+  for (const TemplatePiece& piece : pieces) {
+    parts.push_back({piece.text, piece.is_foreign ? Special::kAsText : Special::kParsed});
+  }
+  std::vector<Token> tokens;
+  tokenizer_.encode(parts, true, tokens);
   if (v.add_bos && v.bos != kNoToken && (tokens.empty() || tokens.front() != v.bos))
     tokens.insert(tokens.begin(), v.bos);
   return tokens;

@@ -2,7 +2,6 @@
 // control tokens are looked for in the template's own text alone.
 #pragma once
 
-#include <span>
 #include <vector>
 
 #include "chat/request.h"
@@ -20,18 +19,11 @@ class PromptMaker {
   Result<std::vector<std::vector<Token>>> make(const chat::Request& request, int64_t unix_time_s) const;
 
  private:
-  std::vector<Token> encode_pieces(std::span<const TemplatePiece> pieces) const;
   Result<std::vector<Token>> make_chat(const chat::Request& request, int64_t unix_time_s) const;
   Result<std::vector<Token>> make_completion(const chat::Prompt& prompt) const;
 
-  struct Control {
-    std::string text;
-    Token id;
-  };
   const Tokenizer& tokenizer_;
   const ChatTemplate* template_;
-  std::vector<Control> controls_;  // longest first
-  std::string control_leads_;      // their first bytes
 };
 
 }  // namespace cresset::engine
