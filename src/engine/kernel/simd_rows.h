@@ -1,0 +1,99 @@
+// Kernels over rows of floats (part of kernels_simd.h): norms, activations, sampler sums, quantising.
+#pragma once
+
+#include "engine/kernel/simd_lanes.h"
+
+namespace cresset::engine {
+namespace {
+
+void rms_norm(const float* x, const float* weight, size_t n, float epsilon, float* y) {
+  Lanes sum = lanes_set(0);
+  for_each16(n, [&](size_t i, size_t count) {
+    const Lanes v = load_n(x + i, count, 0);
+    for (int k = 0; k < kParts; ++k) sum.part[k] = Unit::fma(v.part[k], v.part[k], sum.part[k]);
+  });
+  const float scale = 1.0f / __builtin_sqrtf(fold_sum(sum) / static_cast<float>(n) + epsilon);
+  for_each16(n, [&](size_t i, size_t count) {
+    Lanes v = load_n(x + i, count, 0);
+    const Lanes w = load_n(weight + i, count, 0);
+    for (int k = 0; k < kParts; ++k) v.part[k] = Unit::mul(Unit::mul(v.part[k], Unit::set(scale)), w.part[k]);
+    store_n(y + i, count, v);
+  });
+}
+
+void silu_multiply(const float* gate, const float* up, size_t n, float* out) {
+  for_each16(n, [&](size_t i, size_t count) {
+    Lanes g = load_n(gate + i, count, 0);
+    const Lanes u = load_n(up + i, count, 0);
+    for (int k = 0; k < kParts; ++k) {
+      const Float e = exp_of(Unit::negate(g.part[k]));
+      g.part[k] = Unit::mul(Unit::div(g.part[k], Unit::add(Unit::set(1.0f), e)), u.part[k]);
+    }
+    store_n(out + i, count, g);
+  });
+}
+
+void gelu_multiply(const float* gate, const float* up, size_t n, float* out) {
+  for_each16(n, [&](size_t i, size_t count) {
+    Lanes g = load_n(gate + i, count, 0);
+    const Lanes u = load_n(up + i, count, 0);
+    for (int k = 0; k < kParts; ++k) {
+      const Float x = g.part[k];
+      const Float u2 =
+          Unit::mul(x, Unit::fma(Unit::mul(x, x), Unit::set(kGeluCubic), Unit::set(kGeluLinear)));
+      const Float e = exp_of(Unit::negate(u2));
+      g.part[k] = Unit::mul(Unit::div(x, Unit::add(Unit::set(1.0f), e)), u.part[k]);
+    }
+    store_n(out + i, count, g);
+  });
+}
+
+void add(float* x, const float* y, size_t n) {
+  for_each16(n, [&](size_t i, size_t count) {
+    Lanes a = load_n(x + i, count, 0);
+    const Lanes b = load_n(y + i, count, 0);
+    for (int k = 0; k < kParts; ++k) a.part[k] = Unit::add(a.part[k], b.part[k]);
+    store_n(x + i, count, a);
+  });
+}
+
+float maximum(const float* x, size_t n) {
+  Lanes largest = lanes_set(-__builtin_inff());
+  for_each16(n, [&](size_t i, size_t count) {
+    const Lanes v = load_n(x + i, count, -__builtin_inff());
+    for (int k = 0; k < kParts; ++k) largest.part[k] = Unit::max(largest.part[k], v.part[k]);
+  });
+  return fold_max(largest);
+}
+
+float exp_sum(const float* x, size_t n, float largest, float factor, float* out) {
+  Lanes sum = lanes_set(0);
+  for_each16(n, [&](size_t i, size_t count) {
+    Lanes v = load_n(x + i, count, -__builtin_inff());
+    for (int k = 0; k < kParts; ++k) {
+      v.part[k] = exp_of(Unit::mul(Unit::sub(v.part[k], Unit::set(largest)), Unit::set(factor)));
+      sum.part[k] = Unit::add(sum.part[k], v.part[k]);
+    }
+    store_n(out + i, count, v);
+  });
+  return fold_sum(sum);
+}
+
+void quantise(const float* x, size_t columns, ActivationBlock* out, size_t stride) {
+  for (size_t b = 0; b < columns / 32; ++b, x += 32) {
+    ActivationBlock& block = out[b * stride];
+    Lanes low = lanes_load(x), high = lanes_load(x + 16), largest;
+    for (int k = 0; k < kParts; ++k) {
+      largest.part[k] = Unit::max(Unit::absolute(low.part[k]), Unit::absolute(high.part[k]));
+    }
+    const float amax = fold_max(largest);
+    block.scale = amax > kActivationLeast ? amax * (1.0f / 127.0f) : 0.0f;
+    const float inverse = amax > kActivationLeast ? 127.0f / amax : 0.0f;
+    block.half_sums[0] = Unit::quantise16(low.part, inverse, block.q);
+    block.half_sums[1] = Unit::quantise16(high.part, inverse, block.q + 16);
+    block.scaled_sum = block.scale * static_cast<float>(block.half_sums[0] + block.half_sums[1]);
+  }
+}
+
+}  // namespace
+}  // namespace cresset::engine
