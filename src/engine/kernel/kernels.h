@@ -64,11 +64,9 @@ struct GemmArguments {
 };
 
 // Attention of `queries` query rows that share one KV head, over one chunk of positions, by online softmax.
-// For each page of the chunk, in order: s = dot(q, k) as an fma chain over the dimensions; m' = max(m, max
-// s); p = exp(s - m'); l = l * exp(m - m') + sum16(p); acc[d] = acc[d] * exp(m - m'), then an fma chain over
-// the keys. A page without a visible key for a query leaves that query untouched.
+// A query that sees nothing of a page is left as it is (exactly: times 1, plus 0).
 struct AttentionArguments {
-  const float* q;  // [queries][head_size], already scaled
+  const void* q;  // [queries][head_size], already scaled
   size_t queries;
   size_t head_size;      // a multiple of 16
   const int32_t* last;   // [queries]: the last position each may see
@@ -80,6 +78,7 @@ struct AttentionArguments {
   float* l;                     // [queries] running sum; starts at 0
   float* acc;                   // [queries][head_size]; starts at 0
 };
+constexpr size_t kAttentionQueries = 64;  // most of one call
 
 struct Kernels {
   const char* name;
@@ -105,8 +104,19 @@ struct Kernels {
   // x += y
   void (*add)(float* x, const float* y, size_t n);
 
-  // Keys and values as IEEE half, and as float32 (the reference arithmetic).
-  void (*attend_half)(const AttentionArguments&);
+  // Rounds to bfloat16 (to nearest, ties to even).
+  void (*round_bfloat)(const float* x, size_t n, uint16_t* out);
+
+  // Queries, keys, values and weights in bfloat16, sums in float32. q is scaled by log2(e) too. Per page, in
+  // order: s = a chain over pairs of dimensions, s = fma(q[i], k[i], fma(q[i+1], k[i+1], s)); m' = max(m, max
+  // s), p = 2^(s - m') (0 where m' is -infinity), c = 2^(m - m'); l's 16 lanes = fma(l, c, ((p0 + p1) + p2) +
+  // p3) over the page's 4 tiles; acc[d] = acc[d] * c, then a chain over pairs of positions with p rounded to
+  // bfloat16: acc = fma(p[j], v[j], fma(p[j+1], v[j+1], acc)). At the end l = sum16(lanes). Subnormal numbers
+  // count as 0, so it must run with denormals flushed (kernel/denormals.h).
+  void (*attend)(const AttentionArguments&);
+  // Everything in float32 (the reference arithmetic). Per page: s = dot(q, k) as an fma chain over the
+  // dimensions; m' = max(m, max s); p = exp(s - m'); l = l * exp(m - m') + sum16(p); acc[d] = acc[d] * exp(m
+  // - m'), then an fma chain over the keys.
   void (*attend_float)(const AttentionArguments&);
 
   // For the sampler: the maximum of x, and sum16 of exp((x - maximum) * factor) with the values stored to
@@ -119,5 +129,6 @@ struct Kernels {
 extern const Kernels* const kScalarKernels;
 extern const Kernels* const kAvx2Kernels;
 extern const Kernels* const kAvx512Kernels;
+extern const Kernels* const kAvx512Bf16Kernels;
 
 }  // namespace cresset::engine

@@ -13,6 +13,7 @@ struct Unit {
   static constexpr int kFloats = 8;
   static constexpr size_t kTokens = 4;
   static constexpr bool kIsCentred = false;  // small bytes: pairs of products are added in 16 bits
+  static constexpr size_t kHeads = 3;        // queries that attention in bfloat16 computes at once
   static constexpr size_t kQueries = 2;
   static constexpr size_t kGroup = 2;
   using Float = __m256;
@@ -48,6 +49,31 @@ struct Unit {
   static Float load_bfloat(const unsigned char* p) {
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+  }
+  static bool any_greater(Float a, Float b) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
+  }
+  // acc + the products of two pairs of bfloat16, the upper ones first.
+  static Float dot_pairs(Float acc, Int a, Int b) {
+    const Int upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
+    acc = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, upper)),
+                          _mm256_castsi256_ps(_mm256_and_si256(b, upper)), acc);
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)),
+                           _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), acc);
+  }
+  // 16 floats to bfloat16, to nearest, ties to even.
+  static void store_bfloat16(uint16_t* out, const Float* v) {
+    Int rounded[2];
+    for (int i = 0; i < 2; ++i) {
+      const Int bits = _mm256_castps_si256(v[i]);
+      const Int odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+      const Int up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+      const Int quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+      const Int is_nan = _mm256_castps_si256(_mm256_cmp_ps(v[i], v[i], _CMP_UNORD_Q));
+      rounded[i] = _mm256_srli_epi32(_mm256_blendv_epi8(up, quiet, is_nan), 16);
+    }
+    const Int both = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded[0], rounded[1]), 0xd8);
+    _mm256_storeu_si256(reinterpret_cast<Int*>(out), both);
   }
   static Float load_u8(const unsigned char* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));

@@ -233,22 +233,67 @@ void add(float* x, const float* y, size_t n) {
   for (size_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
 }
 
-float element(const float* p, size_t i) {
-  return p[i];
-}
-float element(const uint16_t* p, size_t i) {
-  return half_to_float(p[i]);
+void round_bfloat(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = float_to_bfloat(x[i]);
 }
 
-template <class Stored>
+float dot_pair(const uint16_t* a, float b0, float b1, float sum) {
+  sum = std::fma(bfloat_to_float(a[1]), b1, sum);
+  return std::fma(bfloat_to_float(a[0]), b0, sum);
+}
+
+// A page's scores for one query, hidden positions at -infinity.
+void score_page(const AttentionArguments& a, size_t n, size_t page, float* s) {
+  const size_t d = a.head_size;
+  const auto* keys = static_cast<const uint16_t*>(a.pages[page]);
+  const uint16_t* q = static_cast<const uint16_t*>(a.q) + n * d;
+  for (size_t k = 0; k < kPagePositions; ++k) {
+    const auto position = static_cast<int32_t>(page * kPagePositions + k);
+    s[k] = -std::numeric_limits<float>::infinity();
+    if (position > a.last[n] || position < a.first[n]) continue;
+    s[k] = 0;
+    for (size_t i = 0; i < d; i += 2) {
+      const uint16_t* pair = keys + (k / 16) * 16 * d + i * 16 + k % 16 * 2;
+      s[k] = dot_pair(pair, bfloat_to_float(q[i]), bfloat_to_float(q[i + 1]), s[k]);
+    }
+  }
+}
+
 void attend(const AttentionArguments& a) {
   const size_t d = a.head_size;
+  for (size_t n = 0; n < a.queries; ++n) {
+    float lanes[kLanes] = {};
+    for (size_t page = a.page_first; page < a.page_end; ++page) {
+      float p[kPagePositions];
+      score_page(a, n, page, p);
+      const float m = std::max(a.m[n], *std::max_element(p, p + kPagePositions));
+      if (m == -std::numeric_limits<float>::infinity()) continue;
+      const float correction = exp2_approximation(a.m[n] - m);
+      a.m[n] = m;
+      for (float& v : p) v = exp2_approximation(v - m);
+      for (size_t i = 0; i < kLanes; ++i)
+        lanes[i] = std::fma(lanes[i], correction, ((p[i] + p[16 + i]) + p[32 + i]) + p[48 + i]);
+      for (float& v : p) v = bfloat_to_float(float_to_bfloat(v));
+      const uint16_t* values = static_cast<const uint16_t*>(a.pages[page]) + kPagePositions * d;
+      for (size_t i = 0; i < d; ++i) {
+        float& sum = a.acc[n * d + i];
+        sum = sum * correction;
+        for (size_t j = 0; j < kPagePositions; j += 2)
+          sum = dot_pair(values + j * d + i * 2, p[j], p[j + 1], sum);
+      }
+    }
+    a.l[n] = fold_sum(lanes);
+  }
+}
+
+void attend_float(const AttentionArguments& a) {
+  const size_t d = a.head_size;
   for (size_t page = a.page_first; page < a.page_end; ++page) {
-    const auto* keys = static_cast<const Stored*>(a.pages[page]);
-    const Stored* values = keys + kPagePositions * d;
+    const auto* keys = static_cast<const float*>(a.pages[page]);
+    const float* values = keys + kPagePositions * d;
     const auto start = static_cast<int32_t>(page * kPagePositions);
     for (size_t n = 0; n < a.queries; ++n) {
-      const float* q = a.q + n * d;
+      const float* q = static_cast<const float*>(a.q) + n * d;
       float* acc = a.acc + n * d;
       float p[kPagePositions];
       float largest = -std::numeric_limits<float>::infinity();
@@ -257,8 +302,7 @@ void attend(const AttentionArguments& a) {
         p[k] = -std::numeric_limits<float>::infinity();
         if (position > a.last[n] || position < a.first[n]) continue;
         float s = 0;
-        for (size_t i = 0; i < d; ++i)
-          s = std::fma(element(keys, (k / 16) * 16 * d + i * 16 + k % 16), q[i], s);
+        for (size_t i = 0; i < d; ++i) s = std::fma(keys[(k / 16) * 16 * d + i * 16 + k % 16], q[i], s);
         p[k] = s;
         largest = std::max(largest, s);
       }
@@ -274,7 +318,7 @@ void attend(const AttentionArguments& a) {
       a.m[n] = m;
       for (size_t i = 0; i < d; ++i) {
         float sum = acc[i] * correction;
-        for (size_t k = 0; k < kPagePositions; ++k) sum = std::fma(element(values, k * d + i), p[k], sum);
+        for (size_t k = 0; k < kPagePositions; ++k) sum = std::fma(values[k * d + i], p[k], sum);
         acc[i] = sum;
       }
     }
@@ -307,8 +351,9 @@ const Kernels kTable = {
     .silu_multiply = silu_multiply,
     .gelu_multiply = gelu_multiply,
     .add = add,
-    .attend_half = attend<uint16_t>,
-    .attend_float = attend<float>,
+    .round_bfloat = round_bfloat,
+    .attend = attend,
+    .attend_float = attend_float,
     .maximum = maximum,
     .exp_sum = exp_sum,
 };

@@ -11,6 +11,7 @@
 
 #define CRESSET_KERNEL_FILE 1
 #include "engine/kernel/simd_attention.h"
+#include "engine/kernel/simd_attention_bf16.h"
 #include "engine/kernel/simd_gemm.h"
 #include "engine/kernel/simd_rows.h"
 
@@ -27,8 +28,9 @@ const Kernels kTable = {
     .silu_multiply = silu_multiply,
     .gelu_multiply = gelu_multiply,
     .add = add,
-    .attend_half = attend<unsigned short>,
-    .attend_float = attend<float>,
+    .round_bfloat = round_bfloat,
+    .attend = attend,
+    .attend_float = attend_float,
     .maximum = maximum,
     .exp_sum = exp_sum,
 };

@@ -11,6 +11,7 @@
 #include <memory>
 #include <random>
 
+#include "engine/kernel/denormals.h"
 #include "engine/kernel/dispatch.h"
 #include "engine/kernel/exp.h"
 #include "engine/kernel/packed.h"
@@ -20,12 +21,13 @@
 namespace cresset::engine {
 namespace {
 
-// The vector tables that this machine can run; empty where it has neither.
+// The vector tables that this machine can run; empty where it has none.
 std::vector<const Kernels*> fast_kernels() {
   std::vector<const Kernels*> out;
-  for (const KernelKind kind : {KernelKind::kAvx2, KernelKind::kAvx512}) {
-    if (const auto kernels = choose_kernels(kind, sys::read_cpu_features())) out.push_back(*kernels);
-  }
+  const sys::CpuFeatures cpu = sys::read_cpu_features();
+  if (kAvx2Kernels != nullptr && cpu.avx2) out.push_back(kAvx2Kernels);
+  if (kAvx512Kernels != nullptr && cpu.avx512_vnni) out.push_back(kAvx512Kernels);
+  if (kAvx512Bf16Kernels != nullptr && cpu.avx512_vnni && cpu.avx512_bf16) out.push_back(kAvx512Bf16Kernels);
   return out;
 }
 
@@ -353,10 +355,17 @@ TEST(Kernels, ExpIsWithinItsStatedErrorAndLimits) {
 // ---- attention
 // ------------------------------------------------------------------------------------------------------------
 
+float rounded(float v) {
+  return bfloat_to_float(float_to_bfloat(v));
+}
+
+// Stored: uint16_t (bfloat16, scores to the base 2) or float (to the base e).
 template <class Stored>
 struct Attention {
+  static constexpr bool kIsFloat = sizeof(Stored) == 4;
   size_t d, pages, queries;
   std::vector<float> q, keys, values;  // keys and values as [position][dimension]
+  std::vector<Stored> stored_q;
   std::vector<std::vector<Stored>> stored;
   std::vector<int32_t> first, last;
 
@@ -367,14 +376,16 @@ struct Attention {
         q(random_floats(queries * d, seed)),
         keys(random_floats(pages * 64 * d, seed + 1)),
         values(random_floats(pages * 64 * d, seed + 2)) {
+    for (float& v : q) stored_q.push_back(store(v));
     for (size_t p = 0; p < pages; ++p) {
       std::vector<Stored> page(2 * 64 * d);
       for (size_t k = 0; k < 64; ++k) {
         for (size_t i = 0; i < d; ++i) {
-          float& key = keys[(p * 64 + k) * d + i];
-          float& value = values[(p * 64 + k) * d + i];
-          page[k / 16 * 16 * d + i * 16 + k % 16] = store(key);
-          page[64 * d + k * d + i] = store(value);
+          const size_t tile = k / 16 * 16 * d;
+          page[kIsFloat ? tile + i * 16 + k % 16 : tile + i / 2 * 32 + k % 16 * 2 + i % 2] =
+              store(keys[(p * 64 + k) * d + i]);
+          page[64 * d + (kIsFloat ? k * d + i : k / 2 * 2 * d + i * 2 + k % 2)] =
+              store(values[(p * 64 + k) * d + i]);
         }
       }
       stored.push_back(std::move(page));
@@ -386,13 +397,9 @@ struct Attention {
     }
   }
   static Stored store(float& v) {
-    if constexpr (sizeof(Stored) == 2) {
-      const uint16_t bits = float_to_half(v);
-      v = half_to_float(bits);
-      return bits;
-    } else {
-      return v;
-    }
+    if constexpr (kIsFloat) return v;
+    v = rounded(v);
+    return static_cast<Stored>(float_to_bfloat(v));
   }
   // m, l and acc of all queries in one row.
   std::vector<float> run(const Kernels& kernels) const {
@@ -400,25 +407,42 @@ struct Attention {
     for (const auto& page : stored) at.push_back(page.data());
     std::vector<float> out(queries * (d + 2), 0.0f);
     std::fill_n(out.begin(), queries, -std::numeric_limits<float>::infinity());
-    (sizeof(Stored) == 2 ? kernels.attend_half : kernels.attend_float)({.q = q.data(),
-                                                                        .queries = queries,
-                                                                        .head_size = d,
-                                                                        .last = last.data(),
-                                                                        .first = first.data(),
-                                                                        .pages = at.data(),
-                                                                        .page_first = 0,
-                                                                        .page_end = pages,
-                                                                        .m = out.data(),
-                                                                        .l = out.data() + queries,
-                                                                        .acc = out.data() + 2 * queries});
+    const DenormalsFlushed flushed;
+    (kIsFloat ? kernels.attend_float : kernels.attend)({.q = stored_q.data(),
+                                                        .queries = queries,
+                                                        .head_size = d,
+                                                        .last = last.data(),
+                                                        .first = first.data(),
+                                                        .pages = at.data(),
+                                                        .page_first = 0,
+                                                        .page_end = pages,
+                                                        .m = out.data(),
+                                                        .l = out.data() + queries,
+                                                        .acc = out.data() + 2 * queries});
     return out;
+  }
+  // The weighted mean of the values that query n sees, in double.
+  std::vector<double> exact(size_t n) const {
+    std::vector<double> sum(d, 0.0);
+    double total = 0;
+    for (auto k = static_cast<size_t>(first[n]); k <= static_cast<size_t>(last[n]); ++k) {
+      double score = 0;
+      for (size_t i = 0; i < d; ++i)
+        score += static_cast<double>(q[n * d + i]) * static_cast<double>(keys[k * d + i]);
+      const double p = kIsFloat ? std::exp(score) : std::exp2(score);
+      total += p;
+      for (size_t i = 0; i < d; ++i) sum[i] += p * static_cast<double>(values[k * d + i]);
+    }
+    for (double& v : sum) v /= total;
+    return sum;
   }
 };
 
+// `error`: of a mean of values up to 1; the weights in bfloat16 are rounded by up to 1 in 256.
 template <class Stored>
-void check_attention() {
+void check_attention(double error) {
   for (const size_t d : {16u, 64u, 80u, 128u, 256u}) {
-    for (const size_t queries : {1u, 2u, 3u, 5u, 9u}) {
+    for (const size_t queries : {1u, 2u, 3u, 4u, 5u, 9u, 48u}) {
       for (const int32_t window : {0, 1, 40, 130}) {
         const Attention<Stored> a(d, 3, queries, window, d + queries);
         const std::vector<float> expected = a.run(*kScalarKernels);
@@ -427,20 +451,11 @@ void check_attention() {
               << fast->name << " d " << d << " queries " << queries << " window " << window;
         }
         for (size_t n = 0; n < queries; ++n) {
-          std::vector<double> sum(d, 0.0);
-          double total = 0;
-          for (auto k = static_cast<size_t>(a.first[n]); k <= static_cast<size_t>(a.last[n]); ++k) {
-            double score = 0;
-            for (size_t i = 0; i < d; ++i)
-              score += static_cast<double>(a.q[n * d + i]) * static_cast<double>(a.keys[k * d + i]);
-            const double p = std::exp(score);
-            total += p;
-            for (size_t i = 0; i < d; ++i) sum[i] += p * static_cast<double>(a.values[k * d + i]);
-          }
+          const std::vector<double> mean = a.exact(n);
           for (size_t i = 0; i < d; ++i) {
             const double got = static_cast<double>(expected[2 * queries + n * d + i]) /
                                static_cast<double>(expected[queries + n]);
-            ASSERT_NEAR(got, sum[i] / total, 2e-5) << "d " << d << " query " << n;
+            ASSERT_NEAR(got, mean[i], error) << "d " << d << " query " << n;
           }
         }
       }
@@ -448,11 +463,65 @@ void check_attention() {
   }
 }
 
-TEST(Kernels, AttendToHalvesAsTheDefinitionSays) {
-  check_attention<uint16_t>();
+TEST(Kernels, AttendInBfloat16AsTheDefinitionSays) {
+  check_attention<uint16_t>(4e-3);
 }
-TEST(Kernels, AttendToFloatsAsTheDefinitionSays) {
-  check_attention<float>();
+TEST(Kernels, AttendInFloat32AsTheDefinitionSays) {
+  check_attention<float>(2e-5);
+}
+
+// A query's result does not depend on the others of the call.
+TEST(Kernels, AttendToAQueryAloneAsAmongOthers) {
+  Attention<uint16_t> a(64, 3, 11, 0, 3);
+  const std::vector<float> together = a.run(*kScalarKernels);
+  for (const Kernels* fast : fast_kernels()) {
+    for (size_t n = 0; n < 11; ++n) {
+      Attention<uint16_t> one = a;
+      one.queries = 1;
+      one.stored_q.assign(a.stored_q.begin() + static_cast<std::ptrdiff_t>(n * 64),
+                          a.stored_q.begin() + static_cast<std::ptrdiff_t>(n * 64 + 64));
+      one.first = {a.first[n]};
+      one.last = {a.last[n]};
+      const std::vector<float> alone = one.run(*fast);
+      EXPECT_EQ(alone[0], together[n]);
+      EXPECT_EQ(alone[1], together[11 + n]);
+      EXPECT_TRUE(std::equal(alone.begin() + 2, alone.end(),
+                             together.begin() + static_cast<std::ptrdiff_t>(22 + n * 64)));
+    }
+  }
+}
+
+TEST(Kernels, RoundToBfloat16ToNearestEven) {
+  std::vector<float> x = random_floats(77, 1, 1e3f);
+  x[0] = std::numeric_limits<float>::infinity();
+  x[1] = -std::numeric_limits<float>::infinity();
+  x[2] = 1.0f + 0x1p-8f;      // halfway to the next: stays even
+  x[3] = 1.0f + 3 * 0x1p-8f;  // halfway: goes up to even
+  x[4] = std::numeric_limits<float>::max();
+  x[5] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<uint16_t> expected(x.size()), got(x.size());
+  kScalarKernels->round_bfloat(x.data(), x.size(), expected.data());
+  EXPECT_EQ(expected[2], 0x3F80);
+  EXPECT_EQ(expected[3], 0x3F82);
+  EXPECT_EQ(expected[4], 0x7F80);
+  EXPECT_TRUE(std::isnan(bfloat_to_float(expected[5])));
+  for (const Kernels* fast : fast_kernels()) {
+    fast->round_bfloat(x.data(), x.size(), got.data());
+    EXPECT_EQ(got, expected) << fast->name;
+  }
+}
+
+TEST(Kernels, Exp2IsWithinItsStatedErrorAndLimits) {
+  double worst = 0;
+  for (double x = -125.99; x < 20.0; x += 0.00137) {
+    const auto f = static_cast<float>(x);
+    worst = std::max(
+        worst, std::fabs(static_cast<double>(exp2_approximation(f)) / std::exp2(static_cast<double>(f)) - 1));
+  }
+  EXPECT_LT(worst, 3e-6);
+  EXPECT_EQ(exp2_approximation(0.0f), 1.0f);
+  EXPECT_EQ(exp2_approximation(-126.0f), 0.0f);
+  EXPECT_EQ(exp2_approximation(-std::numeric_limits<float>::infinity()), 0.0f);
 }
 
 }  // namespace

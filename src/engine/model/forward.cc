@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "engine/kernel/denormals.h"
 #include "engine/kernel/exp.h"
 
 namespace cresset::engine {
@@ -14,6 +15,7 @@ namespace {
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group
+constexpr size_t kHeadSizeMax = 512;  // that config.cc lets through
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -29,6 +31,7 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       weights_(weights),
       kernels_(kernels),
       is_float_(arithmetic == Arithmetic::kFloat32),
+      query_scale_(is_float_ ? config.attention_scale : config.attention_scale * kLog2E),
       rows_max_(rows_max),
       logits_stride_(round_up(config.vocabulary, 16)),
       query_width_(config.heads * config.head_size),
@@ -69,7 +72,8 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
     s.l.resize(queries);
     s.acc.resize(queries * config.head_size);
   }
-  query_scratch_.assign(static_cast<size_t>(threads), std::vector<float>(queries * config.head_size));
+  query_scratch_.assign(static_cast<size_t>(threads),
+                        std::vector<unsigned char>(queries * config.head_size * 4));
   limits_scratch_.assign(static_cast<size_t>(threads), std::vector<int32_t>(queries * 2));
 }
 
@@ -92,6 +96,7 @@ void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> 
   }
   plan_attention(pool.threads());
   pool.run([this](Worker& worker) {
+    const DenormalsFlushed flushed;
     embed(worker);
     for (size_t layer = 0; layer < config_.layers; ++layer) {
       attention_block(worker, layer);
@@ -236,27 +241,30 @@ void Forward::rotate_and_store(size_t layer, size_t row) {
     float* q = query_.data() + row * query_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(q, w.query_norm.data(), d, config_.epsilon, q);
     rotate(q, cosines);
-    for (size_t i = 0; i < d; ++i) q[i] *= config_.attention_scale;
+    for (size_t i = 0; i < d; ++i) q[i] *= query_scale_;
   }
   const size_t page_index = position / kPagePositions, slot = position % kPagePositions;
   unsigned char* page = runs_[run_of_row_[row]].sequence->pages[page_index]->data();
-  const size_t element = is_float_ ? 4 : 2, head_bytes = 2 * kPagePositions * d * element;
+  const size_t head_bytes = 2 * kPagePositions * d * (is_float_ ? 4u : 2u);
   for (size_t h = 0; h < config_.kv_heads; ++h) {
     float* k = key_.data() + row * kv_width_ + h * d;
     const float* v = value_.data() + row * kv_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(k, w.key_norm.data(), d, config_.epsilon, k);
     rotate(k, cosines);
     unsigned char* base = page + (layer * config_.kv_heads + h) * head_bytes;
-    const size_t tile = slot / 16 * 16 * d + slot % 16, values = kPagePositions * d + slot * d;
     if (is_float_) {
-      auto* out = reinterpret_cast<float*>(base);
-      for (size_t i = 0; i < d; ++i) out[tile + i * 16] = k[i];
-      std::copy(v, v + d, out + values);
-    } else {
-      auto* out = reinterpret_cast<uint16_t*>(base);
-      for (size_t i = 0; i < d; ++i) out[tile + i * 16] = float_to_half(k[i]);
-      for (size_t i = 0; i < d; ++i) out[values + i] = float_to_half(v[i]);
+      auto* keys = reinterpret_cast<float*>(base) + slot / 16 * 16 * d + slot % 16;
+      for (size_t i = 0; i < d; ++i) keys[i * 16] = k[i];
+      std::copy(v, v + d, reinterpret_cast<float*>(base) + (kPagePositions + slot) * d);
+      continue;
     }
+    auto* keys = reinterpret_cast<uint16_t*>(base) + slot / 16 * 16 * d + slot % 16 * 2;
+    auto* values = reinterpret_cast<uint16_t*>(base) + (kPagePositions + slot / 2 * 2) * d + slot % 2;
+    uint16_t rounded[kHeadSizeMax];
+    kernels_.round_bfloat(k, d, rounded);
+    for (size_t i = 0; i < d; i += 2) std::memcpy(keys + i * 16, rounded + i, 4);
+    kernels_.round_bfloat(v, d, rounded);
+    for (size_t i = 0; i < d; ++i) values[i * 2] = rounded[i];
   }
 }
 
@@ -315,14 +323,18 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
   const Run& run = runs_[task.run];
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
   const auto window = static_cast<size_t>(config_.layer[layer].sliding_window);
-  std::vector<float>& q = query_scratch_[static_cast<size_t>(thread)];
+  std::vector<unsigned char>& q = query_scratch_[static_cast<size_t>(thread)];
   int32_t* last = limits_scratch_[static_cast<size_t>(thread)].data();
   int32_t* first = last + queries;
   for (size_t i = 0; i < task.rows; ++i) {
     const size_t position = run.sequence->length + task.row + i;
     const float* from =
         query_.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
-    std::copy(from, from + group * d, q.data() + i * group * d);
+    if (is_float_) {
+      std::copy(from, from + group * d, reinterpret_cast<float*>(q.data()) + i * group * d);
+    } else {
+      kernels_.round_bfloat(from, group * d, reinterpret_cast<uint16_t*>(q.data()) + i * group * d);
+    }
     for (size_t g = 0; g < group; ++g) {
       last[i * group + g] = static_cast<int32_t>(position);
       first[i * group + g] =
@@ -355,7 +367,7 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
                                        .l = part.l.data(),
                                        .acc = part.acc.data()};
     if (arguments.page_first < arguments.page_end)
-      (is_float_ ? kernels_.attend_float : kernels_.attend_half)(arguments);
+      (is_float_ ? kernels_.attend_float : kernels_.attend)(arguments);
     if (task.partial != kWhole) return;
     merge(total.m.data(), total.l.data(), total.acc.data(), part.m.data(), part.l.data(), part.acc.data(),
           queries, d);

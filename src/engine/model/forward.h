@@ -72,6 +72,7 @@ class Forward {
   const Weights& weights_;
   const Kernels& kernels_;
   bool is_float_;
+  float query_scale_;  // for scores to the base 2, or e in the reference arithmetic
   std::atomic<size_t> embedded_since_release_{0};  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
 
@@ -90,7 +91,7 @@ class Forward {
   std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]
   std::vector<std::vector<float>> inverse_frequencies_;
   std::vector<PartialSums> partials_, scratch_;  // scratch: two per thread
-  std::vector<std::vector<float>> query_scratch_;
+  std::vector<std::vector<unsigned char>> query_scratch_;
   std::vector<std::vector<int32_t>> limits_scratch_;
 };
 

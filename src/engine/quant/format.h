@@ -45,5 +45,6 @@ void dequantise_row(Format format, std::span<const std::byte> in, std::span<floa
 float half_to_float(uint16_t half);
 uint16_t float_to_half(float value);
 float bfloat_to_float(uint16_t bits);
+uint16_t float_to_bfloat(float value);  // to nearest, ties to even; NaN stays NaN
 
 }  // namespace cresset::engine
