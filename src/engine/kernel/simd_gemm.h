@@ -9,14 +9,20 @@ namespace {
 template <PackedFormat kFormat>
 inline __attribute__((always_inline)) Float add_block(const BlockWeights& w, const ActivationBlock& x,
                                                       Float acc) {
-  constexpr bool kWide = kFormat == kQ8_0;  // weights above 7 bits
+  constexpr bool kWide = is_wide(kFormat);
   const Float x_scale = Unit::set(x.scale);
-  if constexpr (kFormat == kQ6_K) {
+  if constexpr (has_halves(kFormat)) {
     for (int h = 0; h < 2; ++h) {
       Int dot = Unit::int_zero();
       for (int s = 0; s < 4; ++s) dot = Unit::template dot4<kWide>(dot, w.q[4 * h + s], x.q + 16 * h + 4 * s);
-      dot = Unit::int_sub(dot, Unit::template shifted<zero_shift(kFormat)>(x.half_sums[h]));
+      if constexpr (has_zero(kFormat)) {
+        dot = Unit::int_sub(dot, Unit::template shifted<zero_shift(kFormat)>(x.half_sums[h]));
+      }
       acc = Unit::fma(Unit::to_float(dot), Unit::mul(w.scale[h], x_scale), acc);
+    }
+    if constexpr (has_minimum(kFormat)) {
+      for (int h = 0; h < 2; ++h)
+        acc = Unit::fma(w.minimum[h], Unit::set(x.scale * static_cast<float>(x.half_sums[h])), acc);
     }
     return acc;
   } else {
@@ -30,7 +36,7 @@ inline __attribute__((always_inline)) Float add_block(const BlockWeights& w, con
       dot = Unit::int_sub(dot, Unit::template shifted<zero_shift(kFormat)>(x.half_sums[0] + x.half_sums[1]));
     }
     acc = Unit::fma(Unit::to_float(dot), Unit::mul(w.scale[0], x_scale), acc);
-    if constexpr (has_minimum(kFormat)) acc = Unit::fma(w.minimum, Unit::set(x.scaled_sum), acc);
+    if constexpr (has_minimum(kFormat)) acc = Unit::fma(w.minimum[0], Unit::set(x.scaled_sum), acc);
     return acc;
   }
 }
