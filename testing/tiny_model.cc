@@ -78,6 +78,18 @@ void set_scales(Format format, std::byte* block, float size) {
       return put_half(block + 2, size / 520 * 15.5f);
     case Format::kQ6_K:
       return put_half(block + 208, size / 2300);
+    case Format::kQ2_K:
+      put_half(block + 80, size / 25);
+      return put_half(block + 82, size / 25 * 1.5f);
+    case Format::kQ3_K:
+      return put_half(block + 108, size / 100);
+    case Format::kIQ4_NL:
+      return put_half(block, size / 120);
+    case Format::kIQ4_XS:
+      return put_half(block, size / 3000);
+    case Format::kMXFP4:  // the next power of two: its values are halves of -12 to 12
+      *block = static_cast<std::byte>(127 + std::ilogb(size / 6));
+      return;
     default:
       CHECK(false);
   }

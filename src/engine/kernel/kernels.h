@@ -19,7 +19,8 @@
 namespace cresset::engine {
 
 constexpr int kPanelRows = 16;
-constexpr int kBlockItems = 32;  // activations are quantised in blocks of 32
+constexpr int kFormatSlots = 16;  // one for each Format (quant/format.h)
+constexpr int kBlockItems = 32;   // activations are quantised in blocks of 32
 // Activations of a block below this are all zero in 8 bits: 127 divided by a smaller maximum may be infinite.
 constexpr float kActivationLeast = 1e-30f;
 constexpr int kPagePositions = 64;  // positions in a KV page
@@ -90,11 +91,11 @@ struct Kernels {
 
   // By format number (quant/format.h). int8: null for F32, F16, BF16. Per block, in order:
   // acc = fma(float(isum), w_scale * x_scale, acc); with a minimum: acc = fma(w_min, scaled_sum, acc).
-  // Q6_K: the two halves of a block one after the other. With `rest`: the same for it, then the two sums
-  // added.
-  void (*gemm_int8[16])(const GemmArguments&);
+  // Q2_K, Q3_K, Q6_K: that for the two halves of a block one after the other, and then Q2_K's two minima:
+  // acc = fma(w_min, x_scale * float(half_sum), acc). With `rest`: the same for it, then the two sums added.
+  void (*gemm_int8[kFormatSlots])(const GemmArguments&);
   // F32, F16, BF16: acc = fma(w, x, acc) over the columns in order.
-  void (*gemm_float[16])(const GemmArguments&);
+  void (*gemm_float[kFormatSlots])(const GemmArguments&);
 
   // y = x * (1 / sqrt(sum16(x*x) / n + epsilon)) * weight
   void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* y);

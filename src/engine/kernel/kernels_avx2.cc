@@ -82,6 +82,24 @@ struct Unit {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
 
+  // The low and the high four bits of bytes.
+  static Float load_low_u4(const unsigned char* p) {
+    const Int v = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
+  }
+  static Float load_high_u4(const unsigned char* p) {
+    const Int v = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtepi32_ps(_mm256_srli_epi32(v, 4));
+  }
+  // 2^(byte - 128): a byte below 2 makes a fraction of the least normal float.
+  static Float load_mxfp4_scale(const unsigned char* p) {
+    const Int e = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const Int normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    const Int subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    return _mm256_castsi256_ps(
+        _mm256_blendv_epi8(normal, subnormal, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+  }
+
   static Int load_int(const unsigned char* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
@@ -97,9 +115,10 @@ struct Unit {
   }
   static Int low_nibbles(Int a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
   static Int high_nibbles(Int a) { return _mm256_and_si256(_mm256_srli_epi16(a, 4), _mm256_set1_epi8(15)); }
-  // Bit 4r+i of the word's half for this part becomes 16 in byte i of lane r: spread the 32 bits over 32
+  // Bit 4r+i of the word's half for this part becomes kValue in byte i of lane r: spread the 32 bits over 32
   // bytes.
-  static Int add_fifth_bits(Int q, const unsigned char* word, int part) {
+  template <int kValue>
+  static Int add_bits(Int q, const unsigned char* word, int part) {
     int32_t bits;
     __builtin_memcpy(&bits, word + 4 * part, 4);
     const Int spread = _mm256_shuffle_epi8(
@@ -107,12 +126,21 @@ struct Unit {
                                                   2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
     const Int select = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ull));
     const Int set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, select), select);
-    return _mm256_or_si256(q, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+    return _mm256_or_si256(q, _mm256_and_si256(set, _mm256_set1_epi8(kValue)));
+  }
+  // Bits kShift and kShift + 1 of each byte.
+  template <int kShift>
+  static Int bit_pairs(Int pairs) {
+    return _mm256_and_si256(_mm256_srli_epi16(pairs, kShift), _mm256_set1_epi8(3));
   }
   template <int kShift>
   static Int add_pairs(Int q, Int pairs) {
-    const Int two = _mm256_and_si256(_mm256_srli_epi16(pairs, kShift), _mm256_set1_epi8(3));
-    return _mm256_or_si256(q, _mm256_slli_epi16(two, 4));
+    return _mm256_or_si256(q, _mm256_slli_epi16(bit_pairs<kShift>(pairs), 4));
+  }
+  // table[q] of each byte q below 16.
+  static Int look_up(const unsigned char* table, Int q) {
+    return _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))), q);
   }
   // Weights up to 6 bits: pairs of products stay below 2^15 (63 * 127 * 2), so the saturating form is exact.
   // Wider ones are multiplied as 16 bits.

@@ -9,11 +9,13 @@
 #include "engine/kernel/exp.h"
 #include "engine/kernel/kernels.h"
 #include "engine/quant/format.h"
+#include "engine/quant/tables.h"
 
 namespace cresset::engine {
 namespace {
 
 constexpr size_t kLanes = 16;
+static_assert(kFormatSlots >= kFormatCount);
 
 uint16_t load_half_bits(const unsigned char* p) {
   uint16_t bits;
@@ -60,10 +62,10 @@ void quantise(const float* x, size_t columns, ActivationBlock* out, ActivationBl
 
 // One row of one packed block of 32 columns.
 struct Block {
-  int q[32];
-  int zero = 0;             // value = scale * (q - zero) + minimum
-  float scale[2] = {0, 0};  // of columns 0..15 and 16..31
-  float minimum = 0;
+  int q[32] = {};
+  int zero = 0;               // value = scale * (q - zero) + minimum
+  float scale[2] = {0, 0};    // of columns 0..15 and 16..31
+  float minimum[2] = {0, 0};  // without has_halves, the first is the block's
 };
 
 void read_nibbles(const unsigned char* in, size_t r, int* q) {
@@ -73,18 +75,22 @@ void read_nibbles(const unsigned char* in, size_t r, int* q) {
     q[c + 16] = static_cast<int>(byte >> 4);
   }
 }
-void read_fifth_bits(const unsigned char* in, size_t r, int* q) {
+void add_bits(const unsigned char* in, size_t r, int* q, unsigned bit) {
   for (size_t c = 0; c < 32; ++c) {
     uint64_t word;
     std::memcpy(&word, in + (c / 4) * 8, 8);
-    q[c] += static_cast<int>(word >> (4 * r + c % 4) & 1) << 4;
+    q[c] += static_cast<int>(word >> (4 * r + c % 4) & 1) << bit;
   }
 }
-void read_upper_pairs(const unsigned char* in, size_t r, int* q) {
+void add_pairs(const unsigned char* in, size_t r, int* q, unsigned bit) {
   for (size_t c = 0; c < 32; ++c) {
     const unsigned byte = in[(c / 16) * 64 + r * 4 + c % 4];
-    q[c] += static_cast<int>(byte >> (2 * (c / 4 % 4)) & 3) << 4;
+    q[c] += static_cast<int>(byte >> (2 * (c / 4 % 4)) & 3) << bit;
   }
+}
+void read_from_table(const unsigned char* in, size_t r, const signed char* table, int* q) {
+  read_nibbles(in, r, q);
+  for (size_t c = 0; c < 32; ++c) q[c] = table[q[c]];
 }
 
 // Block b of row r of a panel.
@@ -101,13 +107,13 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       block.scale[0] = block.scale[1] = load_half(p + 2 * r);
       p += 32;
       if (has_minimum) {
-        block.minimum = load_half(p + 2 * r);
+        block.minimum[0] = load_half(p + 2 * r);
         p += 32;
       } else {
         block.zero = has_fifth ? 16 : 8;
       }
       read_nibbles(has_fifth ? p + 64 : p, r, block.q);
-      if (has_fifth) read_fifth_bits(p, r, block.q);
+      if (has_fifth) add_bits(p, r, block.q, 4);
       return block;
     }
     case Format::kQ8_0: {
@@ -123,10 +129,10 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       const size_t block_size = has_fifth ? 320 : 256, j = b % 8;
       const unsigned char* p = panel + b / 8 * (320 + 8 * block_size);
       block.scale[0] = block.scale[1] = load_half(p + 2 * r) * static_cast<float>(p[64 + j * 16 + r]);
-      block.minimum = -(load_half(p + 32 + 2 * r) * static_cast<float>(p[192 + j * 16 + r]));
+      block.minimum[0] = -(load_half(p + 32 + 2 * r) * static_cast<float>(p[192 + j * 16 + r]));
       p += 320 + j * block_size;
       read_nibbles(has_fifth ? p + 64 : p, r, block.q);
-      if (has_fifth) read_fifth_bits(p, r, block.q);
+      if (has_fifth) add_bits(p, r, block.q, 4);
       return block;
     }
     case Format::kQ6_K: {
@@ -139,7 +145,51 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       block.zero = 32;
       p += 288 + j * 384;
       read_nibbles(p, r, block.q);
-      read_upper_pairs(p + 256, r, block.q);
+      add_pairs(p + 256, r, block.q, 4);
+      return block;
+    }
+    case Format::kQ2_K: {
+      const size_t j = b % 8;
+      const unsigned char* p = panel + b / 8 * 1344;
+      for (size_t h = 0; h < 2; ++h) {
+        const unsigned packed = p[64 + (2 * j + h) * 16 + r];
+        block.scale[h] = load_half(p + 2 * r) * static_cast<float>(packed & 15);
+        block.minimum[h] = -(load_half(p + 32 + 2 * r) * static_cast<float>(packed >> 4));
+      }
+      add_pairs(p + 320 + j * 128, r, block.q, 0);
+      return block;
+    }
+    case Format::kQ3_K: {
+      const size_t j = b % 8;
+      const unsigned char* p = panel + b / 8 * 1824;
+      for (size_t h = 0; h < 2; ++h) {
+        block.scale[h] =
+            load_half(p + 2 * r) * static_cast<float>(static_cast<int8_t>(p[32 + (2 * j + h) * 16 + r]));
+      }
+      block.zero = 4;
+      p += 288 + j * 192;
+      add_pairs(p + 64, r, block.q, 0);
+      add_bits(p, r, block.q, 2);
+      return block;
+    }
+    case Format::kIQ4_NL: {
+      const unsigned char* p = panel + b * 288;
+      block.scale[0] = block.scale[1] = load_half(p + 2 * r);
+      read_from_table(p + 32, r, kIq4Values, block.q);
+      return block;
+    }
+    case Format::kIQ4_XS: {
+      const size_t j = b % 8;
+      const unsigned char* p = panel + b / 8 * 2208;
+      block.scale[0] = block.scale[1] =
+          load_half(p + 2 * r) * static_cast<float>(static_cast<int8_t>(p[32 + j * 16 + r]));
+      read_from_table(p + 160 + j * 256, r, kIq4Values, block.q);
+      return block;
+    }
+    case Format::kMXFP4: {
+      const unsigned char* p = panel + b * 272;
+      block.scale[0] = block.scale[1] = mxfp4_scale(p[r]);
+      read_from_table(p + 16, r, kMxfp4Values, block.q);
       return block;
     }
     default:
@@ -149,7 +199,11 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
 
 bool has_minimum(Format format) {
   return format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K ||
-         format == Format::kQ5_K;
+         format == Format::kQ5_K || format == Format::kQ2_K;
+}
+// Each half of a block has its own scale and minimum.
+bool has_halves(Format format) {
+  return format == Format::kQ6_K || format == Format::kQ2_K || format == Format::kQ3_K;
 }
 
 template <Format kFormat>
@@ -160,13 +214,20 @@ float dot_row(const unsigned char* panel, size_t r, const ActivationBlock* block
     const ActivationBlock& x = blocks[b * kTokenTile];
     int32_t dot[2] = {0, 0};
     for (size_t c = 0; c < 32; ++c) dot[c / 16] += (w.q[c] - w.zero) * x.q[c];
-    if (kFormat == Format::kQ6_K) {
+    if (has_halves(kFormat)) {
       sum = std::fma(static_cast<float>(dot[0]), w.scale[0] * x.scale, sum);
       sum = std::fma(static_cast<float>(dot[1]), w.scale[1] * x.scale, sum);
     } else {
       sum = std::fma(static_cast<float>(dot[0] + dot[1]), w.scale[0] * x.scale, sum);
     }
-    if (has_minimum(kFormat)) sum = std::fma(w.minimum, x.scaled_sum, sum);
+    if (!has_minimum(kFormat)) continue;
+    if (has_halves(kFormat)) {
+      const int32_t half_sums[2] = {x.half_bias / -128, (x.bias - x.half_bias) / -128};
+      sum = std::fma(w.minimum[0], x.scale * static_cast<float>(half_sums[0]), sum);
+      sum = std::fma(w.minimum[1], x.scale * static_cast<float>(half_sums[1]), sum);
+    } else {
+      sum = std::fma(w.minimum[0], x.scaled_sum, sum);
+    }
   }
   return sum;
 }
@@ -345,7 +406,9 @@ const Kernels kTable = {
     .quantise = quantise,
     .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<Format::kQ4_0>, gemm_int8<Format::kQ4_1>,
                   gemm_int8<Format::kQ5_0>, gemm_int8<Format::kQ5_1>, gemm_int8<Format::kQ8_0>,
-                  gemm_int8<Format::kQ4_K>, gemm_int8<Format::kQ5_K>, gemm_int8<Format::kQ6_K>},
+                  gemm_int8<Format::kQ4_K>, gemm_int8<Format::kQ5_K>, gemm_int8<Format::kQ6_K>,
+                  gemm_int8<Format::kQ2_K>, gemm_int8<Format::kQ3_K>, gemm_int8<Format::kIQ4_NL>,
+                  gemm_int8<Format::kIQ4_XS>, gemm_int8<Format::kMXFP4>},
     .gemm_float = {gemm_float<Format::kF32>, gemm_float<Format::kF16>, gemm_float<Format::kBF16>},
     .rms_norm = rms_norm,
     .silu_multiply = silu_multiply,

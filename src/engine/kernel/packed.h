@@ -6,7 +6,9 @@
 //   nibbles (256): four vectors of 16 x u32; vector j, lane r, byte i holds column 4j+i in its low and column
 //                  16+4j+i in its high four bits.
 //   fifth bits (64): eight u64; bit 4r+i of word s is bit 4 of column 4s+i of row r.
-//   upper pairs (128): two vectors; vector h, lane r, byte i, bits 2j..2j+1 are bits 4..5 of column 16h+4j+i.
+//   third bits (64): the same with bit 2.
+//   pairs (128): two vectors; vector h, lane r, byte i, bits 2j..2j+1 are bits 0..1 of column 16h+4j+i.
+//   upper pairs (128): the same with bits 4..5.
 //   bytes (512): eight vectors; vector s, lane r, byte i is column 4s+i.
 //
 //   Q4_0  d f16[16], nibbles                                  value = d * (q - 8)
@@ -17,10 +19,16 @@
 //   Q4_K  d f16[16], dmin f16[16], scale u8[8][16], min u8[8][16], 8 x nibbles
 //   Q5_K  the same, 8 x (fifth bits, nibbles)                 value = d * scale * q - dmin * min
 //   Q6_K  d f16[16], scale i8[16][16], 8 x (nibbles, upper pairs)    value = d * scale * (q - 32)
+//   Q2_K  d f16[16], dmin f16[16], scale (low four bits) and min (high) u8[16][16], 8 x pairs
+//                                                             value = d * scale * q - dmin * min
+//   Q3_K  d f16[16], scale i8[16][16], 8 x (third bits, pairs)       value = d * scale * (q - 4)
+//   IQ4_NL  d f16[16], nibbles                                value = d * table[q]
+//   IQ4_XS  d f16[16], scale i8[8][16], 8 x nibbles           value = d * scale * table[q]
+//   MXFP4   exponent u8[16], nibbles                          value = 2^(exponent - 128) * table[q]
 //   F32, F16, BF16   [column][16]
 //
-// Rows beyond the matrix are zero. A packed matrix is as large as its file form (Q4_K and Q5_K: 2.8 % larger)
-// and position-independent, so it can be kept in a file and mapped.
+// Rows beyond the matrix are zero. A packed matrix is as large as its file form (Q4_K 2.8 %, Q5_K 2.3 %,
+// Q3_K 3.6 % and IQ4_XS 1.5 % larger) and position-independent, so it can be kept in a file and mapped.
 #pragma once
 
 #include <cstddef>

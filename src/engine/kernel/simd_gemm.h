@@ -22,12 +22,20 @@ inline __attribute__((always_inline)) Int zero_point(int32_t bias) {
   return Unit::template shifted_right<7 - zero_shift(kFormat)>(bias);
 }
 
+// What a minimum is multiplied by: the sum of the block's activations, or of its half h.
+template <PackedFormat kFormat>
+inline __attribute__((always_inline)) float scaled_sum(const ActivationBlock& x, int h) {
+  if constexpr (!has_halves(kFormat)) return x.scaled_sum;
+  const int32_t bias = h == 0 ? x.half_bias : x.bias - x.half_bias;
+  return x.scale * (static_cast<float>(bias) * (-1.0f / 128));
+}
+
 // ---- expanded panels ----
 
 // A block: 8 registers of bytes, then the scales, then the minima.
 template <PackedFormat kFormat>
 constexpr size_t kExpandedBytes =
-    (8 + (has_halves(kFormat) ? 2 : 1) + (has_minimum(kFormat) ? 1 : 0)) * kRegister;
+    (8 + (has_halves(kFormat) ? 2 : 1) * (has_minimum(kFormat) ? 2 : 1)) * kRegister;
 
 template <PackedFormat kFormat>
 inline void expand(const unsigned char* panel, size_t first, size_t end, int part, unsigned char* out) {
@@ -44,7 +52,11 @@ inline void expand(const unsigned char* panel, size_t first, size_t end, int par
     auto* scales = reinterpret_cast<float*>(out + 8 * kRegister);
     Unit::store(scales, w.scale[0]);
     if constexpr (has_halves(kFormat)) Unit::store(scales + Unit::kFloats, w.scale[1]);
-    if constexpr (has_minimum(kFormat)) Unit::store(scales + Unit::kFloats, w.minimum);
+    if constexpr (has_minimum(kFormat)) {
+      float* minima = scales + (has_halves(kFormat) ? 2 : 1) * Unit::kFloats;
+      Unit::store(minima, w.minimum[0]);
+      if constexpr (has_halves(kFormat)) Unit::store(minima + Unit::kFloats, w.minimum[1]);
+    }
   }
 }
 
@@ -85,9 +97,14 @@ inline __attribute__((always_inline)) void multiply_tile(const unsigned char* w,
       }
     }
     if constexpr (has_minimum(kFormat)) {
-      const Float minimum = Unit::load(scales + Unit::kFloats);
+      const float* minima = scales + kHalves * Unit::kFloats;
+#pragma GCC unroll 2
+      for (int h = 0; h < kHalves; ++h) {
+        const Float minimum = Unit::load(minima + h * Unit::kFloats);
 #pragma GCC unroll 16
-      for (size_t t = 0; t < T; ++t) acc[t] = Unit::fma(minimum, Unit::set(x[t].scaled_sum), acc[t]);
+        for (size_t t = 0; t < T; ++t)
+          acc[t] = Unit::fma(minimum, Unit::set(scaled_sum<kFormat>(x[t], h)), acc[t]);
+      }
     }
   }
 #pragma GCC unroll 16
@@ -185,7 +202,11 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
         }
         acc[t] = Unit::fma(Unit::to_float(Unit::int_add(even, odd)), Unit::mul(w.scale[h], x_scale), acc[t]);
       }
-      if constexpr (has_minimum(kFormat)) acc[t] = Unit::fma(w.minimum, Unit::set(x.scaled_sum), acc[t]);
+      if constexpr (has_minimum(kFormat)) {
+#pragma GCC unroll 2
+        for (int h = 0; h < kHalves; ++h)
+          acc[t] = Unit::fma(w.minimum[h], Unit::set(scaled_sum<kFormat>(x, h)), acc[t]);
+      }
     }
   }
 #pragma GCC unroll 4

@@ -89,6 +89,24 @@ struct Unit {
     return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
   }
 
+  // The low and the high four bits of bytes.
+  static Float load_low_u4(const unsigned char* p) {
+    const Int v = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm512_cvtepi32_ps(_mm512_and_si512(v, _mm512_set1_epi32(15)));
+  }
+  static Float load_high_u4(const unsigned char* p) {
+    const Int v = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    return _mm512_cvtepi32_ps(_mm512_srli_epi32(v, 4));
+  }
+  // 2^(byte - 128): a byte below 2 makes a fraction of the least normal float.
+  static Float load_mxfp4_scale(const unsigned char* p) {
+    const Int e = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    const Int normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+    const Int subnormal = _mm512_sllv_epi32(_mm512_set1_epi32(0x00200000), e);
+    return _mm512_castsi512_ps(
+        _mm512_mask_mov_epi32(normal, _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2)), subnormal));
+  }
+
   static Int load_int(const unsigned char* p) { return _mm512_loadu_si512(p); }
   static Int int_zero() { return _mm512_setzero_si512(); }
   static Int int_add(Int a, Int b) { return _mm512_add_epi32(a, b); }
@@ -102,15 +120,26 @@ struct Unit {
   }
   static Int low_nibbles(Int a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
   static Int high_nibbles(Int a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15)); }
-  static Int add_fifth_bits(Int q, const unsigned char* word, int) {
+  // Bit 4r+i of the word becomes kValue in byte i of lane r.
+  template <int kValue>
+  static Int add_bits(Int q, const unsigned char* word, int) {
     unsigned long long mask;
     __builtin_memcpy(&mask, word, 8);
-    return _mm512_mask_add_epi8(q, mask, q, _mm512_set1_epi8(16));
+    return _mm512_mask_add_epi8(q, mask, q, _mm512_set1_epi8(kValue));
+  }
+  // Bits kShift and kShift + 1 of each byte.
+  template <int kShift>
+  static Int bit_pairs(Int pairs) {
+    return _mm512_and_si512(_mm512_srli_epi16(pairs, kShift), _mm512_set1_epi8(3));
   }
   template <int kShift>
   static Int add_pairs(Int q, Int pairs) {
-    const Int two = _mm512_and_si512(_mm512_srli_epi16(pairs, kShift), _mm512_set1_epi8(3));
-    return _mm512_or_si512(q, _mm512_slli_epi16(two, 4));
+    return _mm512_or_si512(q, _mm512_slli_epi16(bit_pairs<kShift>(pairs), 4));
+  }
+  // table[q] of each byte q below 16.
+  static Int look_up(const unsigned char* table, Int q) {
+    return _mm512_shuffle_epi8(
+        _mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))), q);
   }
   // acc += the four products of each lane's unsigned bytes with the four signed bytes at x.
   template <bool kWide>
