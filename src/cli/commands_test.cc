@@ -48,7 +48,7 @@ TEST(Commands, AnErrorIsOneLineAndItsKindIsTheExitCode) {
                                                                     {{"show", "absent"}, 3},
                                                                     {{"import", "/absent.gguf"}, 3},
                                                                     {{"import", "/in/bad.gguf"}, 5},
-                                                                    {{"bench", "x", "--only", "roofline"}, 4},
+                                                                    {{"bench", "x", "--only", "serve"}, 4},
                                                                     {{"bench", "x", "--only", "speed"}, 2},
                                                                     {{"run", "anthropic/x", "hello"}, 3}};
   for (const auto& [words, code] : cases) {
