@@ -15,7 +15,7 @@ constexpr std::string_view kParts = "prefill, decode, batch, kernels, cold, roof
 
 struct BenchPlan {
   bool prefill = false, decode = false, batch = false, kernels = false, cold = false, roofline = false;
-  std::vector<int64_t> lengths{512, 2048}, prefill_depths{0}, depths{0}, batches{1, 2, 4, 8, 16, 32};
+  std::vector<int64_t> lengths{512, 2048}, depths{0}, prefill_depths, batches{1, 2, 4, 8, 16, 32};
   int gen = 128, rounds = 3;
 };
 
@@ -58,6 +58,7 @@ Result<BenchPlan> read_plan(const Args& args) {
     CRESSET_TRY(values, parse_numbers(args.get(list.flag), list.low, list.high, list.flag));
     list.values = values;
   }
+  if (plan.prefill_depths.empty()) plan.prefill_depths = plan.depths;
   CRESSET_TRY(gen, parse_number(args.get("--gen", "128"), 1, kTokensMax, "--gen"));
   CRESSET_TRY(rounds, parse_number(args.get("--rounds", "3"), 1, kRoundsMax, "--rounds"));
   plan.gen = static_cast<int>(gen);
@@ -286,13 +287,14 @@ std::vector<Command> bench_commands() {
         "  roofline  what the machine reads and multiplies at most, with these kernels and threads",
         "cresset bench smollm2 --lengths 512,2048 --depths 0,2048 --gen 128 --rounds 3\n"
         "cresset bench smollm2 --only roofline,batch,kernels --batches 1,16",
-        with_engine_flags({{"--only", "PARTS", "prefill,decode (default), batch, kernels, cold, roofline"},
-                           {"--lengths", "N,N", "prompt lengths (default 512,2048)"},
-                           {"--prefill-depths", "N,N", "tokens of context before a prompt (default 0)"},
-                           {"--depths", "N,N", "tokens of context before decoding (default 0)"},
-                           {"--batches", "N,N", "sequences at once (default 1,2,4,8,16,32)"},
-                           {"--gen", "N", "tokens to decode (default 128)"},
-                           {"--rounds", "N", "measurements of each point (default 3)"}}),
+        with_engine_flags(
+            {{"--only", "PARTS", "prefill,decode (default), batch, kernels, cold, roofline"},
+             {"--lengths", "N,N", "prompt lengths (default 512,2048)"},
+             {"--prefill-depths", "N,N", "tokens of context before a prompt (default: --depths)"},
+             {"--depths", "N,N", "tokens of context before (default 0)"},
+             {"--batches", "N,N", "sequences at once (default 1,2,4,8,16,32)"},
+             {"--gen", "N", "tokens to decode (default 128)"},
+             {"--rounds", "N", "measurements of each point (default 3)"}}),
         1, 1},
        run_bench},
   };
