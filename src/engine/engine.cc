@@ -12,7 +12,9 @@
 #include "engine/load/gguf.h"
 #include "engine/load/weights.h"
 #include "engine/model/forward.h"
+#include "engine/run/measure.h"
 #include "engine/run/prompt.h"
+#include "engine/run/roofline.h"
 #include "engine/run/scheduler.h"
 #include "engine/token/chat_template.h"
 #include "engine/token/tokenizer.h"
@@ -117,10 +119,23 @@ class LocalEngine final : public Engine {
     return out;
   }
 
-  Result<double> time_prefill(int tokens, int depth) override {
-    return time(tokens, depth, forward_->rows_max());
+  Result<Timing> time_prefill(int tokens, int depth) override { return time(false, 1, tokens, depth); }
+  Result<Timing> time_decode(int tokens, int depth) override { return time(true, 1, tokens, depth); }
+  Result<Timing> time_batch(int sequences, int tokens, int depth) override {
+    return time(true, sequences, tokens, depth);
   }
-  Result<double> time_decode(int tokens, int depth) override { return time(tokens, depth, 1); }
+  Result<PartSeconds> time_parts(bool is_decode, int tokens, int depth) override {
+    Profile profile(env_, threads_);
+    CRESSET_TRY_STATUS(time(is_decode, 1, tokens, depth, &profile));
+    return profile.seconds();
+  }
+  Result<Roofline> measure_roofline() override {
+    Roofline roofline;
+    scheduler_->call([&] {
+      roofline = engine::measure_roofline(env_, *pool_, peaks_of(kernels_), sys::read_cpu_features());
+    });
+    return roofline;
+  }
 
  private:
   LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels,
@@ -295,39 +310,28 @@ class LocalEngine final : public Engine {
     return {};
   }
 
-  // Seconds for `tokens` tokens after `depth`, `rows` at a time. Token ids are arbitrary: the time does not
-  // depend on them.
-  Result<double> time(int tokens, int depth, size_t rows) {
-    if (tokens < 1 || depth < 0)
-      return fail(Code::kInvalid, "tokens must be at least 1 and depth at least 0");
+  Status check_course(int sequences, int tokens, int depth) const {
+    if (sequences < 1 || tokens < 1 || depth < 0)
+      return fail(Code::kInvalid, "sequences and tokens must be at least 1 and depth at least 0");
+    if (static_cast<size_t>(sequences) > forward_->rows_max()) {
+      return fail(Code::kLimit, std::to_string(sequences) + " sequences at once; a step has at most " +
+                                    std::to_string(forward_->rows_max()) + " tokens");
+    }
     const size_t total = static_cast<size_t>(tokens) + static_cast<size_t>(depth);
-    if (total > file_.config.context) return check_length(total).map([] { return 0.0; });
-    Status status;
-    double seconds = 0;
+    return total > file_.config.context ? check_length(total) : Status();
+  }
+
+  Result<Timing> time(bool is_decode, int sequences, int tokens, int depth, Profile* profile = nullptr) {
+    CRESSET_TRY_STATUS(check_course(sequences, tokens, depth));
+    const Course course{static_cast<size_t>(sequences), static_cast<size_t>(tokens),
+                        static_cast<size_t>(depth), is_decode};
+    Result<double> seconds;
     scheduler_->call([&] {
-      status = check_pages((total + kPagePositions - 1) / kPagePositions);
-      if (!status) return;
-      KvSequence kv;
-      std::vector<float> logits(forward_->logits_stride());
-      const auto advance = [&](size_t count) {
-        std::vector<Token> batch(count);
-        for (size_t i = 0; i < count; ++i) {
-          batch[i] = static_cast<Token>((kv.length + i) * 7919 % file_.config.vocabulary);
-        }
-        kv.reserve(*cache_, kv.length + count);
-        const Run run{&kv, 0, count};
-        const size_t last = count - 1;
-        forward_->run(*pool_, {&run, 1}, batch, {&last, 1}, logits.data());
-      };
-      while (kv.length < static_cast<size_t>(depth))
-        advance(std::min(forward_->rows_max(), static_cast<size_t>(depth) - kv.length));
-      const sys::Instant start = env_.now();
-      while (kv.length < total) advance(std::min(rows, total - kv.length));
-      seconds = std::chrono::duration<double>(env_.now() - start).count();
-      kv.release(*cache_);
+      seconds = time_course({env_, *pool_, *forward_, *cache_, file_.config.vocabulary}, course, profile);
     });
-    if (!status) return tl::unexpected(status.error());
-    return seconds;
+    if (!seconds) return tl::unexpected(seconds.error());
+    const Work work = work_of(file_.config, weights_, cache_->shape(), course, forward_->rows_max());
+    return Timing{*seconds, work.weight_operations, work.bytes_read};
   }
 
   sys::Env& env_;

@@ -97,12 +97,15 @@ void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> 
   plan_attention(pool.threads());
   pool.run([this](Worker& worker) {
     const DenormalsFlushed flushed;
+    if (profile_ != nullptr) profile_->begin(worker.index());
     embed(worker);
+    mark(worker, Part::kEmbedding);
     for (size_t layer = 0; layer < config_.layers; ++layer) {
       attention_block(worker, layer);
       feed_forward_block(worker, layer);
     }
     if (!logit_rows_.empty()) write_logits(worker);
+    mark(worker, Part::kLogits);
   });
   for (const Run& run : runs) run.sequence->length += run.rows;
 }
@@ -153,13 +156,16 @@ void Forward::attention_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
   normalise(worker, w.attention_norm.data(), Rounding::kFine);
+  mark(worker, Part::kNorms);
   multiply(worker, normed_, rows, Rounding::kFine,
            {{&w.query, query_.data(), query_width_, false},
             {&w.key, key_.data(), kv_width_, false},
             {&w.value, value_.data(), kv_width_, false}});
+  mark(worker, Part::kQueryKeyValue);
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) rotate_and_store(layer, t);
   });
+  mark(worker, Part::kRopeAndStore);
   worker.parallel_for(tasks_.size(), 1, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) attend(layer, tasks_[i], worker.index());
   });
@@ -168,12 +174,15 @@ void Forward::attention_block(Worker& worker, size_t layer) {
       for (size_t i = begin; i < end; ++i) merge_partials(split_groups_[i]);
     });
   }
+  mark(worker, Part::kAttention);
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) attention_in_.prepare(kernels_, t, Rounding::kPlain);
   });
+  mark(worker, Part::kNorms);
   const bool is_direct = !config_.has_post_norms;
   multiply(worker, attention_in_, rows, Rounding::kPlain,
            {{&w.attention_output, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
+  mark(worker, Part::kAttentionOutput);
   if (!is_direct) add_residual(worker, w.post_attention_norm);
 }
 
@@ -181,8 +190,10 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
   normalise(worker, w.feed_forward_norm.data(), Rounding::kPlain);
+  mark(worker, Part::kNorms);
   multiply(worker, normed_, rows, Rounding::kPlain,
            {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
+  mark(worker, Part::kGateUp);
   const auto activate =
       config_.activation == Activation::kSilu ? kernels_.silu_multiply : kernels_.gelu_multiply;
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
@@ -192,10 +203,13 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
       feed_in_.prepare(kernels_, t, Rounding::kPlain);
     }
   });
+  mark(worker, Part::kActivation);
   const bool is_direct = !config_.has_post_norms;
   multiply(worker, feed_in_, rows, Rounding::kPlain,
            {{&w.down, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
+  mark(worker, Part::kDown);
   if (!is_direct) add_residual(worker, w.post_feed_forward_norm);
+  mark(worker, Part::kNorms);
 }
 
 void Forward::add_residual(Worker& worker, const std::vector<float>& post_norm) {

@@ -16,6 +16,7 @@
 #include "engine/load/weights.h"
 #include "engine/model/config.h"
 #include "engine/model/product.h"
+#include "engine/model/profile.h"
 #include "engine/run/kv_cache.h"
 #include "engine/run/pool.h"
 #include "engine/token/vocabulary.h"
@@ -39,6 +40,12 @@ class Forward {
   void run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens,
            std::span<const size_t> logit_rows, float* logits);
 
+  // Between runs: the passes on `pool` tell `profile` where their time goes; null: they do not.
+  void set_profile(Pool& pool, Profile* profile) {
+    profile_ = profile;
+    pool.measure_waiting(profile == nullptr ? nullptr : &profile->clock());
+  }
+
   size_t rows_max() const { return rows_max_; }
   size_t logits_stride() const { return logits_stride_; }  // vocabulary rounded up to a panel
 
@@ -52,6 +59,9 @@ class Forward {
     std::vector<float> m, l, acc;
   };
 
+  void mark(const Worker& worker, Part part) {
+    if (profile_ != nullptr) profile_->mark(worker.index(), part, worker.waited());
+  }
   void embed(Worker& worker);
   void attention_block(Worker& worker, size_t layer);
   void feed_forward_block(Worker& worker, size_t layer);
@@ -71,6 +81,7 @@ class Forward {
   const ModelConfig& config_;
   const Weights& weights_;
   const Kernels& kernels_;
+  Profile* profile_ = nullptr;
   bool is_float_;
   float query_scale_;  // for scores to the base 2, or e in the reference arithmetic
   std::atomic<size_t> embedded_since_release_{0};  // tokens
