@@ -30,6 +30,7 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       weights_(weights),
       kernels_(kernels),
       is_float_(arithmetic == Arithmetic::kFloat32),
+      experts_(config, weights, kernels, arithmetic, threads, rows_max),
       rows_max_(rows_max),
       logits_stride_(round_up(config.vocabulary, 16)),
       query_width_(config.heads * config.head_size),
@@ -233,6 +234,11 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
   normalise(worker, w.feed_forward_norm.data(), Rounding::kPlain);
+  if (config_.layer[layer].has_experts) {
+    const ActivationBlock* blocks = normed_.blocks.empty() ? nullptr : normed_.blocks.data();
+    experts_.run(worker, w.experts, {normed_.floats.data(), blocks, rows}, x_.data());
+    return;
+  }
   multiply(worker, normed_, rows, Rounding::kPlain,
            {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
   const auto activate =
@@ -287,6 +293,11 @@ void Forward::rotate(float* head, const float* cosines) const {
 void Forward::rotate_and_store(size_t layer, size_t row) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t d = config_.head_size, position = position_of_row_[row];
+  if (config_.has_attention_biases) {
+    kernels_.add(query_.data() + row * query_width_, w.query_bias.data(), query_width_);
+    kernels_.add(key_.data() + row * kv_width_, w.key_bias.data(), kv_width_);
+    kernels_.add(value_.data() + row * kv_width_, w.value_bias.data(), kv_width_);
+  }
   const float* cosines =
       cosines_[static_cast<size_t>(config_.layer[layer].rope)].data() + row * (config_.rope_size / 2) * 2;
   for (size_t h = 0; h < config_.heads; ++h) {

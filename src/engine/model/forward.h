@@ -15,6 +15,7 @@
 #include "engine/kernel/kernels.h"
 #include "engine/load/weights.h"
 #include "engine/model/config.h"
+#include "engine/model/experts.h"
 #include "engine/run/kv_cache.h"
 #include "engine/run/pool.h"
 #include "engine/token/vocabulary.h"
@@ -89,6 +90,7 @@ class Forward {
   const Weights& weights_;
   const Kernels& kernels_;
   bool is_float_;
+  Experts experts_;
   std::atomic<size_t> embedded_since_release_{0};  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
 
