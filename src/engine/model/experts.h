@@ -6,13 +6,13 @@
 // of the scores) or of all; then, expert by expert in the order of their indices, x = x + weight *
 // down(activation(gate(in)) * up(in)).
 //
-// Three steps, each ended by one barrier. Routing sorts the rows by expert. Gate, up, activation and
-// quantisation of 32 columns are one piece of work, whose input is an expert's rows gathered as the 8-bit
-// blocks they already are. Down goes by columns of the output, so that no two threads add to the same. An
-// expert that no row chose is not read.
+// Three steps, each ended by one barrier. Routing sorts the rows by expert. Gate, up, activation and rounding
+// of some columns are one piece of work, whose input is an expert's rows gathered as the 8-bit blocks they
+// already are. Down goes by columns of the output, so that no two threads add to the same. An expert that no
+// row chose is not read.
 //
-// Owned by Forward; the pool's threads work inside run(). What attention-free layers or experts that every
-// token uses would need is not in here: they are blocks of their own.
+// Owned by Forward; the pool's threads work inside run(). An expert that every token uses (DeepSeek) is not
+// in here: it is a feed-forward like any other.
 #pragma once
 
 #include <atomic>
@@ -25,58 +25,47 @@
 #include "engine/kernel/kernels.h"
 #include "engine/load/weights.h"
 #include "engine/model/config.h"
+#include "engine/model/product.h"
 #include "engine/run/pool.h"
 
 namespace cresset::engine {
 
-// The normed rows of a batch. Block b of row t at blocks[b * rows + t]; no blocks: everything in floats.
-struct ExpertInput {
-  const float* floats;
-  const ActivationBlock* blocks;
-  size_t rows;
-};
-
 class Experts {
  public:
   // Room for `rows_max` rows, if the model has experts.
-  Experts(const ModelConfig& config, const Weights& weights, const Kernels& kernels, Arithmetic arithmetic,
-          int threads, size_t rows_max);
+  Experts(const ModelConfig& config, const Kernels& kernels, Arithmetic arithmetic, int threads,
+          size_t rows_max);
 
-  // Adds the experts' results to the rows of `x` (as wide as the embedding). Called by every thread.
-  void run(Worker& worker, const ExpertWeights& weights, const ExpertInput& in, float* x);
+  // Adds the experts' results for the prepared rows [0, rows) of `in` to those of `x`, which is as wide as
+  // the embedding. Called by every thread.
+  void run(Worker& worker, const ProductScratch& room, const ExpertWeights& weights, const Activations& in,
+           size_t rows, float* x);
 
  private:
-  // Rows that one expert computes at once: slots [first, first + rows) of the sorted list.
+  // Rows that one expert computes at once: slots [first, first + rows) of the sorted list. Each group starts
+  // a tile of activations, so there are unused slots between groups.
   struct Group {
     size_t expert, first, rows;
   };
-  // What a matrix multiplies, as GemmArguments has it.
-  struct Rows {
-    const float* floats;
-    size_t floats_stride;
-    const ActivationBlock* blocks;
-    size_t blocks_stride;
-    size_t count;
-  };
   struct Scratch {
-    std::vector<float> floats, gate, up, out, exponentials;
-    std::vector<ActivationBlock> blocks;
+    unsigned char* room;  // for the kernels
+    Activations rows;     // a group's, gathered
+    std::vector<float> gate, up, out, exponentials;
   };
 
-  void score(const ExpertWeights& weights, const ExpertInput& in, size_t unit, Scratch& scratch);
+  void score(const ExpertWeights& weights, const Activations& in, size_t rows, size_t unit, Scratch& scratch);
   void choose(size_t row, Scratch& scratch);
   void sort(size_t rows, int threads);
-  void compute_inner(const ExpertWeights& weights, const ExpertInput& in, size_t unit, Scratch& scratch);
+  void gather(const Activations& in, const Group& group, bool is_int8, Scratch& scratch) const;
+  void compute_inner(const ExpertWeights& weights, const Activations& in, size_t unit, Scratch& scratch);
   void add_outer(const ExpertWeights& weights, size_t first_panel, size_t end_panel, Scratch& scratch,
                  float* x);
-  Rows gather(const PackedMatrix& reader, const ExpertInput& in, const Group& group, Scratch& scratch) const;
   bool is_int8(const PackedMatrix& matrix) const;
-  void multiply(const PackedMatrix& matrix, size_t panel, const Rows& x, float* y, size_t y_stride) const;
 
   const ModelConfig& config_;
   const Kernels& kernels_;
   const bool is_float_;
-  size_t score_stride_ = 0, inner_ = 0;
+  size_t score_stride_ = 0;
 
   // Of the batch in work.
   std::vector<float> scores_;              // [row][score_stride_]
@@ -89,10 +78,8 @@ class Experts {
   size_t slices_ = 1;                              // pieces that the inner columns of a group are cut into
   std::unique_ptr<std::atomic<size_t>[]> scored_;  // panels done of each tile of rows
   std::atomic<size_t> tiles_chosen_{0};
-  // Between gate/up and down. Of a group: block b of its row i at [first * blocks + b * rows + i].
-  std::vector<ActivationBlock> inner_blocks_;
-  std::vector<float> inner_floats_;  // [slot][inner]; only where a down matrix is in floats
-  std::vector<Scratch> scratch_;     // per thread
+  Activations inner_;             // a row per slot: what down multiplies
+  std::vector<Scratch> scratch_;  // per thread
 };
 
 }  // namespace cresset::engine
