@@ -181,6 +181,13 @@ def continue_greedily(model, ids):
     return out
 
 
+def write(path, head, prompts):
+    lines = ",\n".join("  " + json.dumps(prompt, separators=(",", ":")) for prompt in prompts)
+    top = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in head.items())
+    path.write_text("{\n" + top + ',\n "prompts": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
+    print(f"{path}: {path.stat().st_size} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("name", choices=["smollm2", "gemma3"])
@@ -212,11 +219,7 @@ def main():
         "model": file.value("general.name"),
         "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
     }
-    path = pathlib.Path(arguments.out or ROOT / f"testing/golden/logits-{arguments.name}.json")
-    lines = ",\n".join("  " + json.dumps(prompt, separators=(",", ":")) for prompt in out)
-    top = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in head.items())
-    path.write_text("{\n" + top + ',\n "prompts": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
-    print(f"{path}: {path.stat().st_size} bytes")
+    write(pathlib.Path(arguments.out or ROOT / f"testing/golden/logits-{arguments.name}.json"), head, out)
 
 
 if __name__ == "__main__":

@@ -18,9 +18,17 @@
 
 namespace cresset::engine {
 
+struct ExpertWeights {
+  PackedMatrix router;                       // one row per expert, in floats
+  std::vector<PackedMatrix> gate, up, down;  // one of each per expert
+};
+
 struct LayerWeights {
-  PackedMatrix query, key, value, attention_output, gate, up, down;
+  PackedMatrix query, key, value, attention_output;
+  PackedMatrix gate, up, down;  // without experts
+  ExpertWeights experts;        // with them
   std::vector<float> attention_norm, feed_forward_norm;
+  std::vector<float> query_bias, key_bias, value_bias;             // has_attention_biases
   std::vector<float> query_norm, key_norm;                         // has_query_key_norm
   std::vector<float> post_attention_norm, post_feed_forward_norm;  // has_post_norms
 };

@@ -32,6 +32,7 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       kernels_(kernels),
       is_float_(arithmetic == Arithmetic::kFloat32),
       query_scale_(is_float_ ? config.attention_scale : config.attention_scale * kLog2E),
+      experts_(config, kernels, arithmetic, threads, rows_max),
       rows_max_(rows_max),
       logits_stride_(round_up(config.vocabulary, 16)),
       query_width_(config.heads * config.head_size),
@@ -191,6 +192,11 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   const size_t rows = tokens_.size();
   normalise(worker, w.feed_forward_norm.data(), Rounding::kPlain);
   mark(worker, Part::kNorms);
+  if (config_.layer[layer].has_experts) {
+    experts_.run(worker, product_scratch_, w.experts, normed_, rows, x_.data());
+    mark(worker, Part::kDown);
+    return;
+  }
   multiply(worker, normed_, rows, Rounding::kPlain,
            {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
   mark(worker, Part::kGateUp);
@@ -249,6 +255,11 @@ void Forward::rotate(float* head, const float* cosines) const {
 void Forward::rotate_and_store(size_t layer, size_t row) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t d = config_.head_size, position = position_of_row_[row];
+  if (config_.has_attention_biases) {
+    kernels_.add(query_.data() + row * query_width_, w.query_bias.data(), query_width_);
+    kernels_.add(key_.data() + row * kv_width_, w.key_bias.data(), kv_width_);
+    kernels_.add(value_.data() + row * kv_width_, w.value_bias.data(), kv_width_);
+  }
   const float* cosines =
       cosines_[static_cast<size_t>(config_.layer[layer].rope)].data() + row * (config_.rope_size / 2) * 2;
   for (size_t h = 0; h < config_.heads; ++h) {

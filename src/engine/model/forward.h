@@ -15,6 +15,7 @@
 #include "engine/kernel/kernels.h"
 #include "engine/load/weights.h"
 #include "engine/model/config.h"
+#include "engine/model/experts.h"
 #include "engine/model/product.h"
 #include "engine/model/profile.h"
 #include "engine/run/kv_cache.h"
@@ -84,6 +85,7 @@ class Forward {
   Profile* profile_ = nullptr;
   bool is_float_;
   float query_scale_;  // for scores to the base 2, or e in the reference arithmetic
+  Experts experts_;
   std::atomic<size_t> embedded_since_release_{0};  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
 

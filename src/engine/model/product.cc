@@ -31,13 +31,22 @@ void Activations::prepare(const Kernels& kernels, size_t row, Rounding rounding)
                    rounding == Rounding::kFine ? rest_.data() + at : nullptr);
 }
 
-void Activations::copy_row(const Activations& from, size_t from_row, size_t to) {
-  CHECK(from.columns_ == columns_);
+void Activations::prepare_columns(const Kernels& kernels, std::span<const float> x, size_t row,
+                                  size_t first_column) {
+  CHECK(first_column % kBlockItems == 0 && x.size() % kBlockItems == 0);
+  const size_t at = activation_index(row, columns_ / kBlockItems) + first_column / kBlockItems * kTokenTile;
+  kernels.quantise(x.data(), x.size(), blocks_.data() + at, nullptr);
+}
+
+void Activations::copy_floats(const Activations& from, size_t from_row, size_t to) {
   std::copy_n(from.row(from_row), columns_, row(to));
-  if (blocks_.empty()) return;
+}
+
+void Activations::copy_blocks(const Activations& from, size_t from_row, size_t to) {
   const size_t count = columns_ / kBlockItems;
-  const size_t source = activation_index(from_row, count), target = activation_index(to, count);
-  for (size_t b = 0; b < count; ++b) blocks_[target + b * kTokenTile] = from.blocks_[source + b * kTokenTile];
+  const ActivationBlock* source = from.blocks_.data() + activation_index(from_row, count);
+  ActivationBlock* target = blocks_.data() + activation_index(to, count);
+  for (size_t b = 0; b < count; ++b) target[b * kTokenTile] = source[b * kTokenTile];
 }
 
 const ActivationBlock* Activations::blocks(size_t tile_row) const {
@@ -72,7 +81,7 @@ void multiply_part(const Kernels& kernels, unsigned char* scratch, const Activat
                                 .rest = is_int8 && rounding == Rounding::kFine ? x.rest(row0) : nullptr,
                                 .floats = x.row(row0),
                                 .floats_stride = x.columns(),
-                                .y = product.y + row0 * product.y_stride + first_panel * kPanelRows,
+                                .y = product.y,
                                 .y_stride = product.y_stride,
                                 .accumulate = product.accumulate,
                                 .scratch = scratch};
@@ -101,7 +110,9 @@ void multiply(Worker& worker, const Kernels& kernels, const ProductScratch& scra
           index -= count;
           continue;
         }
-        multiply_part(kernels, scratch.of(worker), x, row0, std::min(stretch, rows - row0), rounding, p,
+        Product part = p;
+        part.y += row0 * p.y_stride + index * group * kPanelRows;
+        multiply_part(kernels, scratch.of(worker), x, row0, std::min(stretch, rows - row0), rounding, part,
                       index * group, std::min((index + 1) * group, p.weights->panels()));
         break;
       }

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "engine/kernel/kernels.h"
@@ -32,8 +33,11 @@ class Activations {
 
   // Rounds a row to 8 bits. Rows may be prepared by several threads at once.
   void prepare(const Kernels& kernels, size_t row, Rounding rounding);
-  // Takes another's prepared row as row `to`: floats and blocks.
-  void copy_row(const Activations& from, size_t from_row, size_t to);
+  // Rounds `x` as some whole blocks of a row, without keeping the floats.
+  void prepare_columns(const Kernels& kernels, std::span<const float> x, size_t row, size_t first_column);
+  // Takes another's row as row `to`: as floats, and as it was rounded there (plainly).
+  void copy_floats(const Activations& from, size_t from_row, size_t to);
+  void copy_blocks(const Activations& from, size_t from_row, size_t to);
 
   const ActivationBlock* blocks(size_t tile_row) const;  // the row is the first of a tile
   const ActivationBlock* rest(size_t tile_row) const;
@@ -69,7 +73,7 @@ void multiply(Worker& worker, const Kernels& kernels, const ProductScratch& scra
               size_t rows, Rounding rounding, std::initializer_list<Product> products);
 
 // A part of the above that one thread does alone: panels [first, end) and rows [row0, row0 + rows), where
-// row0 starts a tile.
+// row0 starts a tile. Its result goes to `product.y` itself.
 void multiply_part(const Kernels& kernels, unsigned char* scratch, const Activations& x, size_t row0,
                    size_t rows, Rounding rounding, const Product& product, size_t first_panel,
                    size_t end_panel);
