@@ -43,7 +43,7 @@ static inline size_t activation_index(size_t token, size_t blocks_per_token) {
 }
 
 // Room that a product needs of its own, aligned to 64 bytes; one per thread.
-constexpr size_t kGemmPanels = 4, kGemmBlocks = 64, kGemmTokens = 42 * kTokenTile;  // taken at once
+constexpr size_t kGemmPanels = 4, kGemmBlocks = 64, kGemmTokens = 43 * kTokenTile;  // taken at once
 constexpr size_t kGemmScratchBytes =
     kGemmPanels * kGemmBlocks * 12 * 64 + 2 * kGemmPanels * kGemmTokens * kPanelRows * 4;
 
@@ -67,7 +67,8 @@ struct GemmArguments {
 // Attention of `queries` query rows that share one KV head, over one chunk of positions, by online softmax.
 // A query that sees nothing of a page is left as it is (exactly: times 1, plus 0).
 struct AttentionArguments {
-  const void* q;  // [queries][head_size], already scaled
+  // Already scaled. bfloat16: [pair of dimensions][queries][2]; float: [queries][head_size].
+  const void* q;
   size_t queries;
   size_t head_size;      // a multiple of 16
   const int32_t* last;   // [queries]: the last position each may see
@@ -80,6 +81,12 @@ struct AttentionArguments {
   float* acc;                   // [queries][head_size]; starts at 0
 };
 constexpr size_t kAttentionQueries = 64;  // most of one call
+
+// Unnormalised sums of `queries` queries, to be divided by l.
+struct AttentionSums {
+  float *m, *l;  // [queries]; the maximum is to the base of the scores' exponential
+  float* acc;    // [queries][head_size]
+};
 
 struct Kernels {
   const char* name;
@@ -115,6 +122,12 @@ struct Kernels {
   // bfloat16: acc = fma(p[j], v[j], fma(p[j+1], v[j+1], acc)). At the end l = sum16(lanes). Subnormal numbers
   // count as 0, so it must run with denormals flushed (kernel/denormals.h).
   void (*attend)(const AttentionArguments&);
+  // Adds the sums over later positions to earlier ones (scores to the base 2): with m' = max of both, keep =
+  // 2^(m - m'), take = 2^(part's m - m'): l = l * keep + part.l * take, acc = fma(acc, keep, part.acc *
+  // take). A part that saw nothing (m is -infinity) changes nothing.
+  void (*merge)(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size);
+  // out = x / by
+  void (*divide)(const float* x, size_t n, float by, float* out);
   // Everything in float32 (the reference arithmetic). Per page: s = dot(q, k) as an fma chain over the
   // dimensions; m' = max(m, max s); p = exp(s - m'); l = l * exp(m - m') + sum16(p); acc[d] = acc[d] * exp(m
   // - m'), then an fma chain over the keys.

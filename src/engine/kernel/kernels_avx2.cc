@@ -43,6 +43,19 @@ struct Unit {
   static Float zero_unless_greater(Float x, Float bound, Float v) {
     return _mm256_and_ps(_mm256_cmp_ps(x, bound, _CMP_GT_OQ), v);
   }
+  // The 16 lanes folded, halves onto each other: 8, 4, 2, 1.
+  static float fold_sum(const Float* v) {
+    const Float eight = _mm256_add_ps(v[0], v[1]);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static float fold_max(const Float* v) {
+    const Float eight = _mm256_max_ps(v[0], v[1]);
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
   static Float load_half(const unsigned char* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }

@@ -307,15 +307,16 @@ float dot_pair(const uint16_t* a, float b0, float b1, float sum) {
 void score_page(const AttentionArguments& a, size_t n, size_t page, float* s) {
   const size_t d = a.head_size;
   const auto* keys = static_cast<const uint16_t*>(a.pages[page]);
-  const uint16_t* q = static_cast<const uint16_t*>(a.q) + n * d;
+  const uint16_t* q = static_cast<const uint16_t*>(a.q) + 2 * n;
   for (size_t k = 0; k < kPagePositions; ++k) {
     const auto position = static_cast<int32_t>(page * kPagePositions + k);
     s[k] = -std::numeric_limits<float>::infinity();
     if (position > a.last[n] || position < a.first[n]) continue;
     s[k] = 0;
     for (size_t i = 0; i < d; i += 2) {
-      const uint16_t* pair = keys + (k / 16) * 16 * d + i * 16 + k % 16 * 2;
-      s[k] = dot_pair(pair, bfloat_to_float(q[i]), bfloat_to_float(q[i + 1]), s[k]);
+      const uint16_t* pair = q + i * a.queries;
+      s[k] = dot_pair(keys + i * kPagePositions + k * 2, bfloat_to_float(pair[0]), bfloat_to_float(pair[1]),
+                      s[k]);
     }
   }
 }
@@ -345,6 +346,22 @@ void attend(const AttentionArguments& a) {
     }
     a.l[n] = fold_sum(lanes);
   }
+}
+
+void merge(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size) {
+  for (size_t n = 0; n < queries; ++n) {
+    if (part.m[n] == -std::numeric_limits<float>::infinity()) continue;
+    const float top = std::max(total.m[n], part.m[n]);
+    const float keep = exp2_approximation(total.m[n] - top), take = exp2_approximation(part.m[n] - top);
+    total.m[n] = top;
+    total.l[n] = total.l[n] * keep + part.l[n] * take;
+    for (size_t i = n * head_size; i < (n + 1) * head_size; ++i)
+      total.acc[i] = std::fma(total.acc[i], keep, part.acc[i] * take);
+  }
+}
+
+void divide(const float* x, size_t n, float by, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = x[i] / by;
 }
 
 void attend_float(const AttentionArguments& a) {
@@ -416,6 +433,8 @@ const Kernels kTable = {
     .add = add,
     .round_bfloat = round_bfloat,
     .attend = attend,
+    .merge = merge,
+    .divide = divide,
     .attend_float = attend_float,
     .maximum = maximum,
     .exp_sum = exp_sum,

@@ -399,13 +399,17 @@ struct Attention {
         q(random_floats(queries * d, seed)),
         keys(random_floats(pages * 64 * d, seed + 1)),
         values(random_floats(pages * 64 * d, seed + 2)) {
-    for (float& v : q) stored_q.push_back(store(v));
+    stored_q.resize(q.size());
+    for (size_t n = 0; n < queries; ++n) {
+      for (size_t i = 0; i < d; ++i)
+        stored_q[kIsFloat ? n * d + i : i / 2 * 2 * queries + n * 2 + i % 2] = store(q[n * d + i]);
+    }
     for (size_t p = 0; p < pages; ++p) {
       std::vector<Stored> page(2 * 64 * d);
       for (size_t k = 0; k < 64; ++k) {
         for (size_t i = 0; i < d; ++i) {
           const size_t tile = k / 16 * 16 * d;
-          page[kIsFloat ? tile + i * 16 + k % 16 : tile + i / 2 * 32 + k % 16 * 2 + i % 2] =
+          page[kIsFloat ? tile + i * 16 + k % 16 : i / 2 * 128 + k * 2 + i % 2] =
               store(keys[(p * 64 + k) * d + i]);
           page[64 * d + (kIsFloat ? k * d + i : k / 2 * 2 * d + i * 2 + k % 2)] =
               store(values[(p * 64 + k) * d + i]);
@@ -501,8 +505,8 @@ TEST(Kernels, AttendToAQueryAloneAsAmongOthers) {
     for (size_t n = 0; n < 11; ++n) {
       Attention<uint16_t> one = a;
       one.queries = 1;
-      one.stored_q.assign(a.stored_q.begin() + static_cast<std::ptrdiff_t>(n * 64),
-                          a.stored_q.begin() + static_cast<std::ptrdiff_t>(n * 64 + 64));
+      one.stored_q.resize(64);
+      for (size_t i = 0; i < 64; ++i) one.stored_q[i] = a.stored_q[i / 2 * 22 + n * 2 + i % 2];
       one.first = {a.first[n]};
       one.last = {a.last[n]};
       const std::vector<float> alone = one.run(*fast);
@@ -510,6 +514,43 @@ TEST(Kernels, AttendToAQueryAloneAsAmongOthers) {
       EXPECT_EQ(alone[1], together[11 + n]);
       EXPECT_TRUE(std::equal(alone.begin() + 2, alone.end(),
                              together.begin() + static_cast<std::ptrdiff_t>(22 + n * 64)));
+    }
+  }
+}
+
+// Chunks one after another and merged give what one pass gives, but for rounding.
+TEST(Kernels, MergeSumsOfChunks) {
+  constexpr size_t kQueries = 5, kD = 48;
+  const auto sums = [](std::vector<float>& all) {
+    return AttentionSums{all.data(), all.data() + kQueries, all.data() + 2 * kQueries};
+  };
+  const Attention<uint16_t> a(kD, 3, kQueries, 0, 8), b(kD, 3, kQueries, 0, 9);
+  std::vector<float> first = a.run(*kScalarKernels), second = b.run(*kScalarKernels);
+  second[2] = -std::numeric_limits<float>::infinity();  // saw nothing
+  first[3] = -std::numeric_limits<float>::infinity();   // had seen nothing
+  std::fill_n(first.begin() + 2 * kQueries + 3 * kD, kD, 0.0f);
+  first[kQueries + 3] = 0;
+  const std::vector<float> before = first;
+  std::vector<float> expected = first;
+  kScalarKernels->merge(sums(expected), sums(second), kQueries, kD);
+  for (const Kernels* fast : fast_kernels()) {
+    std::vector<float> got = first;
+    fast->merge(sums(got), sums(second), kQueries, kD);
+    EXPECT_TRUE(same_bits(got, expected)) << fast->name;
+    std::vector<float> quotient(kD), same(kD);
+    fast->divide(got.data() + 10, kD, 3.7f, quotient.data());
+    kScalarKernels->divide(got.data() + 10, kD, 3.7f, same.data());
+    EXPECT_TRUE(same_bits(quotient, same)) << fast->name;
+  }
+  for (size_t n = 0; n < kQueries; ++n) {
+    const auto weight = [&](const std::vector<float>& from) {
+      return std::exp2(static_cast<double>(from[n]) - static_cast<double>(expected[n]));
+    };
+    for (size_t i = 0; i < kD; ++i) {
+      const size_t at = 2 * kQueries + n * kD + i;
+      const double sum =
+          static_cast<double>(before[at]) * weight(before) + static_cast<double>(second[at]) * weight(second);
+      EXPECT_NEAR(static_cast<double>(expected[at]), sum, 1e-4 * std::fabs(sum) + 1e-4);
     }
   }
 }

@@ -57,28 +57,34 @@ inline void mask_tile(Lanes& s, int32_t from, int32_t to) {
   s = lanes_load(all);
 }
 
-// Scores of T queries with kCount tiles of a page's keys.
+// Scores of T queries with kCount tiles of a page's keys. Pair i of the queries starts at q + i * stride.
 template <size_t T, size_t kCount>
-inline __attribute__((always_inline)) void score_tiles(const uint16_t* q, size_t d, const uint16_t* keys,
-                                                       Lanes (*s)[kTiles]) {
+inline __attribute__((always_inline)) void score_tiles(const uint16_t* q, size_t stride, size_t pairs,
+                                                       const uint16_t* keys, Lanes (*s)[kTiles]) {
+  Lanes sum[T][kCount];
 #pragma GCC unroll 8
   for (size_t t = 0; t < T; ++t) {
 #pragma GCC unroll 4
-    for (size_t k = 0; k < kCount; ++k) s[t][k] = lanes_set(0);
+    for (size_t k = 0; k < kCount; ++k) sum[t][k] = lanes_set(0);
   }
-  for (size_t i = 0; i < d; i += 2) {
+  for (size_t i = 0; i < pairs; ++i, q += stride, keys += kPagePositions * 2) {
     PairLanes key[kCount];
 #pragma GCC unroll 4
-    for (size_t k = 0; k < kCount; ++k) key[k] = load_pairs(keys + k * 16 * d + i * 16);
+    for (size_t k = 0; k < kCount; ++k) key[k] = load_pairs(keys + k * 32);
 #pragma GCC unroll 8
     for (size_t t = 0; t < T; ++t) {
-      const Int pair = broadcast_pair(q + t * d + i);
+      const Int pair = broadcast_pair(q + 2 * t);
 #pragma GCC unroll 4
       for (size_t k = 0; k < kCount; ++k) {
         for (int x = 0; x < kParts; ++x)
-          s[t][k].part[x] = Unit::dot_pairs(s[t][k].part[x], key[k].part[x], pair);
+          sum[t][k].part[x] = Unit::dot_pairs(sum[t][k].part[x], key[k].part[x], pair);
       }
     }
+  }
+#pragma GCC unroll 8
+  for (size_t t = 0; t < T; ++t) {
+#pragma GCC unroll 4
+    for (size_t k = 0; k < kCount; ++k) s[t][k] = sum[t][k];
   }
 }
 
@@ -156,14 +162,14 @@ inline void attend_group(const AttentionArguments& a, size_t n0, size_t page, La
   if (!is_seen) return;
   const auto* keys = static_cast<const uint16_t*>(a.pages[page]);
   const uint16_t* values = keys + kPagePositions * d;
-  const uint16_t* q = static_cast<const uint16_t*>(a.q) + n0 * d;
+  const uint16_t* q = static_cast<const uint16_t*>(a.q) + 2 * n0;
   Lanes s[T][kTiles];
   if constexpr (kParts == 1) {
-    score_tiles<T, kTiles>(q, d, keys, s);
+    score_tiles<T, kTiles>(q, 2 * a.queries, d / 2, keys, s);
   } else {
     for (size_t k = 0; k < kTiles; ++k) {
       Lanes one[T][kTiles];
-      score_tiles<T, 1>(q, d, keys + k * 16 * d, one);
+      score_tiles<T, 1>(q, 2 * a.queries, d / 2, keys + k * 32, one);
       for (size_t t = 0; t < T; ++t) s[t][k] = one[t][0];
     }
   }
@@ -209,6 +215,31 @@ void attend(const AttentionArguments& a) {
     if (n < a.queries) attend_group<1>(a, n, page, l);
   }
   for (size_t n = 0; n < a.queries; ++n) a.l[n] = fold_sum(l[n]);
+}
+
+void merge(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size) {
+  for (size_t n = 0; n < queries; ++n) {
+    if (part.m[n] == -__builtin_inff()) continue;
+    const float top = total.m[n] > part.m[n] ? total.m[n] : part.m[n];
+    const float keep = exp2_of_one(total.m[n] - top), take = exp2_of_one(part.m[n] - top);
+    total.m[n] = top;
+    total.l[n] = total.l[n] * keep + part.l[n] * take;
+    for (size_t i = n * head_size; i < (n + 1) * head_size; i += 16) {
+      Lanes sum = lanes_load(total.acc + i);
+      const Lanes more = lanes_load(part.acc + i);
+      for (int x = 0; x < kParts; ++x)
+        sum.part[x] = Unit::fma(sum.part[x], Unit::set(keep), Unit::mul(more.part[x], Unit::set(take)));
+      lanes_store(total.acc + i, sum);
+    }
+  }
+}
+
+void divide(const float* x, size_t n, float by, float* out) {
+  for_each16(n, [&](size_t i, size_t count) {
+    Lanes v = load_n(x + i, count, 0);
+    for (int k = 0; k < kParts; ++k) v.part[k] = Unit::div(v.part[k], Unit::set(by));
+    store_n(out + i, count, v);
+  });
 }
 
 }  // namespace

@@ -60,16 +60,17 @@ inline void expand(const unsigned char* panel, size_t first, size_t end, int par
   }
 }
 
-// The sums of T tokens with one panel's part over some blocks, all in registers.
+// The sums of T tokens with one panel's part over some blocks, all in registers; they go on from `from`, if
+// given.
 template <PackedFormat kFormat, size_t T>
 inline __attribute__((always_inline)) void multiply_tile(const unsigned char* w, const ActivationBlock* x,
-                                                         size_t blocks, Float* sums) {
+                                                         size_t blocks, const Float* from, Float* sums) {
   // Bytes above 7 bits: where the unit cannot add pairs of their products.
   constexpr bool kWide = Unit::kIsCentred || is_wide(kFormat);
   constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
   Float acc[T];
 #pragma GCC unroll 16
-  for (size_t t = 0; t < T; ++t) acc[t] = sums[t];
+  for (size_t t = 0; t < T; ++t) acc[t] = from == nullptr ? Unit::zero() : from[t];
   for (size_t b = 0; b < blocks; ++b, w += kExpandedBytes<kFormat>, x += kTokenTile) {
     const auto* scales = reinterpret_cast<const float*>(w + 8 * kRegister);
 #pragma GCC unroll 2
@@ -114,15 +115,16 @@ inline __attribute__((always_inline)) void multiply_tile(const unsigned char* w,
 // Tokens [0, count) of one storage tile.
 template <PackedFormat kFormat>
 inline void multiply_tokens(const unsigned char* w, const ActivationBlock* x, size_t blocks, size_t count,
-                            Float* sums) {
+                            const Float* from, Float* sums) {
+  const auto at = [from](size_t t) { return from == nullptr ? nullptr : from + t; };
   size_t t = 0;
   for (; t + Unit::kTokens <= count; t += Unit::kTokens)
-    multiply_tile<kFormat, Unit::kTokens>(w, x + t, blocks, sums + t);
+    multiply_tile<kFormat, Unit::kTokens>(w, x + t, blocks, at(t), sums + t);
   if constexpr (Unit::kTokens > 4) {
-    for (; t + 4 <= count; t += 4) multiply_tile<kFormat, 4>(w, x + t, blocks, sums + t);
+    for (; t + 4 <= count; t += 4) multiply_tile<kFormat, 4>(w, x + t, blocks, at(t), sums + t);
   }
-  for (; t + 2 <= count; t += 2) multiply_tile<kFormat, 2>(w, x + t, blocks, sums + t);
-  if (t < count) multiply_tile<kFormat, 1>(w, x + t, blocks, sums + t);
+  for (; t + 2 <= count; t += 2) multiply_tile<kFormat, 2>(w, x + t, blocks, at(t), sums + t);
+  if (t < count) multiply_tile<kFormat, 1>(w, x + t, blocks, at(t), sums + t);
 }
 
 inline void finish(float* y, bool accumulate, Float sum) {
@@ -150,23 +152,19 @@ void multiply_group(const GemmArguments& a, size_t panel0, size_t panels, size_t
       for (size_t p = 0; p < panels; ++p) {
         const unsigned char* w = expanded + p * kGemmBlocks * kExpandedBytes<kFormat>;
         Float* const kept = sums + 2 * (p * kGemmTokens + t0);
-        Float main[kTokenTile], rest[kTokenTile];
-        for (size_t t = 0; t < width; ++t) main[t] = is_first ? Unit::zero() : kept[t];
-        multiply_tokens<kFormat>(w, a.blocks + at, count, width, main);
+        Float last[2 * kTokenTile];
+        Float* const main = is_last ? last : kept;
+        multiply_tokens<kFormat>(w, a.blocks + at, count, width, is_first ? nullptr : kept, main);
         if (a.rest != nullptr) {
-          for (size_t t = 0; t < width; ++t) rest[t] = is_first ? Unit::zero() : kept[kTokenTile + t];
-          multiply_tokens<kFormat>(w, a.rest + at, count, width, rest);
+          multiply_tokens<kFormat>(w, a.rest + at, count, width, is_first ? nullptr : kept + kTokenTile,
+                                   main + kTokenTile);
         }
-        if (!is_last) {
-          for (size_t t = 0; t < width; ++t) kept[t] = main[t];
-          if (a.rest == nullptr) continue;
-          for (size_t t = 0; t < width; ++t) kept[kTokenTile + t] = rest[t];
-          continue;
-        }
+        if (!is_last) continue;
         float* y = a.y + (token0 + t0) * a.y_stride + (panel0 + p) * kPanelRows +
                    static_cast<size_t>(part) * Unit::kFloats;
         for (size_t t = 0; t < width; ++t) {
-          finish(y + t * a.y_stride, a.accumulate, a.rest == nullptr ? main[t] : Unit::add(main[t], rest[t]));
+          finish(y + t * a.y_stride, a.accumulate,
+                 a.rest == nullptr ? main[t] : Unit::add(main[t], main[kTokenTile + t]));
         }
       }
     }

@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group
-constexpr size_t kHeadSizeMax = 512;  // that config.cc lets through
+constexpr size_t kHeadSizeMax = 512;    // that config.cc lets through
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -283,11 +283,11 @@ void Forward::rotate_and_store(size_t layer, size_t row) {
       std::copy(v, v + d, reinterpret_cast<float*>(base) + (kPagePositions + slot) * d);
       continue;
     }
-    auto* keys = reinterpret_cast<uint16_t*>(base) + slot / 16 * 16 * d + slot % 16 * 2;
+    auto* keys = reinterpret_cast<uint16_t*>(base) + slot * 2;
     auto* values = reinterpret_cast<uint16_t*>(base) + (kPagePositions + slot / 2 * 2) * d + slot % 2;
     uint16_t rounded[kHeadSizeMax];
     kernels_.round_bfloat(k, d, rounded);
-    for (size_t i = 0; i < d; i += 2) std::memcpy(keys + i * 16, rounded + i, 4);
+    for (size_t i = 0; i < d; i += 2) std::memcpy(keys + i * kPagePositions, rounded + i, 4);
     kernels_.round_bfloat(v, d, rounded);
     for (size_t i = 0; i < d; ++i) values[i * 2] = rounded[i];
   }
@@ -323,26 +323,25 @@ void Forward::plan_attention(int threads) {
 
 namespace {
 
-// total += part, both unnormalised online-softmax sums of `queries` rows.
-void merge(float* m, float* l, float* acc, const float* part_m, const float* part_l, const float* part_acc,
-           size_t queries, size_t d) {
+// total += part, both unnormalised online-softmax sums of `queries` rows, in the reference arithmetic.
+void merge_float(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t d) {
   for (size_t n = 0; n < queries; ++n) {
-    if (part_m[n] == kNone) continue;
-    const float top = std::max(m[n], part_m[n]);
-    const float keep = exp_approximation(m[n] - top), take = exp_approximation(part_m[n] - top);
-    m[n] = top;
-    l[n] = l[n] * keep + part_l[n] * take;
-    for (size_t i = 0; i < d; ++i) acc[n * d + i] = acc[n * d + i] * keep + part_acc[n * d + i] * take;
+    if (part.m[n] == kNone) continue;
+    const float top = std::max(total.m[n], part.m[n]);
+    const float keep = exp_approximation(total.m[n] - top), take = exp_approximation(part.m[n] - top);
+    total.m[n] = top;
+    total.l[n] = total.l[n] * keep + part.l[n] * take;
+    for (size_t i = n * d; i < (n + 1) * d; ++i) total.acc[i] = total.acc[i] * keep + part.acc[i] * take;
   }
 }
 
-void clear(std::vector<float>& m, std::vector<float>& l, std::vector<float>& acc, size_t queries, size_t d) {
+}  // namespace
+
+void Forward::PartialSums::clear(size_t queries, size_t head_size) {
   m.assign(queries, kNone);
   l.assign(queries, 0.0f);
-  acc.assign(queries * d, 0.0f);
+  acc.assign(queries * head_size, 0.0f);
 }
-
-}  // namespace
 
 void Forward::attend(size_t layer, const Task& task, int thread) {
   const Run& run = runs_[task.run];
@@ -358,7 +357,12 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
     if (is_float_) {
       std::copy(from, from + group * d, reinterpret_cast<float*>(q.data()) + i * group * d);
     } else {
-      kernels_.round_bfloat(from, group * d, reinterpret_cast<uint16_t*>(q.data()) + i * group * d);
+      for (size_t g = 0; g < group; ++g) {
+        uint16_t rounded[kHeadSizeMax];
+        kernels_.round_bfloat(from + g * d, d, rounded);
+        unsigned char* pair = q.data() + (i * group + g) * 4;
+        for (size_t k = 0; k < d; k += 2) std::memcpy(pair + k * queries * 2, rounded + k, 4);
+      }
     }
     for (size_t g = 0; g < group; ++g) {
       last[i * group + g] = static_cast<int32_t>(position);
@@ -376,10 +380,10 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
   PartialSums& part =
       task.partial == kWhole ? scratch_[static_cast<size_t>(thread) * 2] : partials_[task.partial];
   PartialSums& total = scratch_[static_cast<size_t>(thread) * 2 + 1];
-  if (task.partial == kWhole) clear(total.m, total.l, total.acc, queries, d);
+  if (task.partial == kWhole) total.clear(queries, d);
   const size_t first_page = static_cast<size_t>(first[0]) / kPagePositions;
   for (size_t c = task.chunk_first; c < task.chunk_end; ++c) {
-    clear(part.m, part.l, part.acc, queries, d);
+    part.clear(queries, d);
     const AttentionArguments arguments{.q = q.data(),
                                        .queries = queries,
                                        .head_size = d,
@@ -394,23 +398,24 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
     if (arguments.page_first < arguments.page_end)
       (is_float_ ? kernels_.attend_float : kernels_.attend)(arguments);
     if (task.partial != kWhole) return;
-    merge(total.m.data(), total.l.data(), total.acc.data(), part.m.data(), part.l.data(), part.acc.data(),
-          queries, d);
+    merge(total, part, queries);
   }
   write_attended(task, total);
+}
+
+void Forward::merge(PartialSums& total, PartialSums& part, size_t queries) const {
+  (is_float_ ? merge_float : kernels_.merge)(total.view(), part.view(), queries, config_.head_size);
 }
 
 void Forward::merge_partials(size_t group_task) {
   const Task& task = tasks_[group_task];
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
   PartialSums total;
-  clear(total.m, total.l, total.acc, queries, d);
+  total.clear(queries, d);
   for (size_t i = group_task; i < tasks_.size(); ++i) {
     const Task& part = tasks_[i];
     if (part.run != task.run || part.kv_head != task.kv_head || part.row != task.row) break;
-    const PartialSums& sums = partials_[part.partial];
-    merge(total.m.data(), total.l.data(), total.acc.data(), sums.m.data(), sums.l.data(), sums.acc.data(),
-          queries, d);
+    merge(total, partials_[part.partial], queries);
   }
   write_attended(task, total);
 }
@@ -420,10 +425,8 @@ void Forward::write_attended(const Task& task, const PartialSums& total) {
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads;
   for (size_t i = 0; i < task.rows; ++i) {
     float* out = attention_in_.row(runs_[task.run].first_row + task.row + i) + task.kv_head * group * d;
-    for (size_t n = 0; n < group; ++n) {
-      for (size_t k = 0; k < d; ++k)
-        out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];
-    }
+    for (size_t n = 0; n < group; ++n)
+      kernels_.divide(total.acc.data() + (i * group + n) * d, d, total.l[i * group + n], out + n * d);
   }
 }
 

@@ -58,6 +58,8 @@ class Forward {
   };
   struct PartialSums {
     std::vector<float> m, l, acc;
+    void clear(size_t queries, size_t head_size);
+    AttentionSums view() { return {m.data(), l.data(), acc.data()}; }
   };
 
   void mark(const Worker& worker, Part part) {
@@ -72,6 +74,7 @@ class Forward {
   void rotate_and_store(size_t layer, size_t row);
   void rotate(float* head, const float* cosines) const;
   void attend(size_t layer, const Task& task, int thread);
+  void merge(PartialSums& total, PartialSums& part, size_t queries) const;
   void merge_partials(size_t group_task);
   void write_attended(const Task& task, const PartialSums& total);
   void multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,

@@ -8,7 +8,7 @@
 namespace cresset::engine {
 namespace {
 
-constexpr size_t kRowsAtOnce = 252;  // rows whose activations stay in the second-level cache
+constexpr size_t kBytesAtOnce = 600 << 10;  // of activations that stay in the second-level cache
 constexpr std::align_val_t kAlignment{64};
 
 size_t divide_up(size_t n, size_t by) {
@@ -97,7 +97,8 @@ void multiply(Worker& worker, const Kernels& kernels, const ProductScratch& scra
   size_t groups = 0;
   for (const Product& p : products) groups += divide_up(p.weights->panels(), group);
   // Rows in equal stretches of whole tiles.
-  const size_t stretches = divide_up(rows, kRowsAtOnce);
+  const size_t row_bytes = x.columns() / kBlockItems * sizeof(ActivationBlock) + 1;
+  const size_t stretches = divide_up(rows, std::clamp<size_t>(kBytesAtOnce / row_bytes, 96, kGemmTokens));
   const size_t stretch = divide_up(divide_up(rows, stretches), kTokenTile) * kTokenTile;
   worker.parallel_for(groups * stretches, 1, [&](size_t begin, size_t end) {
     for (size_t unit = begin; unit < end; ++unit) {

@@ -1,8 +1,8 @@
 // KvCache: keys and values of all sequences in pages of 64 positions.
 //
-// A page holds every layer and KV head for 64 positions. For each (layer, head), in bfloat16: the keys as 4
-// tiles of 16 positions [tile][pair of dimensions][16][2] (so that a vector of scores is 16 positions), then
-// the values [pair of positions][dimension][2]. In float32 (the reference arithmetic): the keys as
+// A page holds every layer and KV head for 64 positions. For each (layer, head), in bfloat16: the keys as
+// [pair of dimensions][64 positions][2] (so that a vector of scores is 16 positions), then the values as
+// [pair of positions][dimension][2]. In float32 (the reference arithmetic): the keys as
 // [tile][dimension][16], then the values [64][dimension]. Pages are recycled, never shrunk below what is in
 // use; a byte budget bounds them. Owned by the engine's leader.
 #pragma once
