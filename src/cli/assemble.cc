@@ -53,10 +53,8 @@ class House {
         models_(store, context.config.model_default),
         engines_(
             schedule_, *loader_, models_,
-            [&context](const std::string& path) {
-              return context.parts.open_engine(context.env, path, context.config.own_engine);
-            },
-            {}, [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
+            [&context](const std::string& path) { return open_engine(context, path); }, {},
+            [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
 
   Status open() {
     CRESSET_TRY(keys, open_keys(context_));

@@ -80,7 +80,7 @@ Status bench_cold(Context& context, const ModelFile& file, int rounds) {
   std::vector<double> ready, first;
   for (int round = 0; round < rounds; ++round) {
     const sys::Instant begun = context.env.now();
-    CRESSET_TRY(engine, open_engine(context, file));
+    CRESSET_TRY(engine, open_engine(context, file.path));
     ready.push_back(std::chrono::duration<double>(context.env.now() - begun).count());
     CRESSET_TRY(prefilled, engine->time_prefill(16, 0));
     first.push_back(ready.back() + prefilled);
@@ -106,7 +106,7 @@ Result<int> run_bench(Context& context) {
     if (plan.decode) points.push_back({"decode", plan.gen, static_cast<int>(depth), {}});
   }
   if (points.empty()) return 0;
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   {
     Progress progress(context.env, context.terminal, "measuring");
     CRESSET_TRY(warm, measure(*engine, points.front()));
@@ -199,7 +199,7 @@ Result<int> run_logits(Context& context) {
   CRESSET_TRY(top, parse_number(context.args.get("--top", "20"), 1, 1 << 20, "--top"));
   CRESSET_TRY(batch_max, parse_number(context.args.get("--batch", "1"), 1, 4096, "--batch"));
   CRESSET_TRY(file, find_model(context, context.args.arguments[0]));
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   const bool all = context.args.has("--all");
   std::vector<std::vector<int32_t>> batch;
   for (int number = 1;; ++number) {
@@ -239,7 +239,7 @@ Result<std::string> read_text(const std::string& line, int number) {
 
 Result<int> run_tokenize(Context& context) {
   CRESSET_TRY(file, find_model(context, context.args.arguments[0]));
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   const bool special = context.args.has("--special");
   for (int number = 1;; ++number) {
     CRESSET_TRY(line, context.terminal.read_line(kLineBytesMax));
