@@ -27,24 +27,40 @@ constexpr int kChunkPages = 8;  // attention is summed in chunks of 8 pages that
 
 // 32 activations of one token in 8 bits: x[i] ~ scale * q[i], |q| <= 127.
 struct ActivationBlock {
-  float scale;           // max|x| / 127
-  float scaled_sum;      // scale * (half_sums[0] + half_sums[1])
-  int32_t half_sums[2];  // sums of q[0..15] and q[16..31]
+  float scale;        // max|x| / 127
+  float scaled_sum;   // scale * (sum of q)
+  int32_t bias;       // -128 * (sum of q): what weights stored around 128 have too much
+  int32_t half_bias;  // -128 * (sum of q[0..15])
   int8_t q[32];
 };
 
-// One matrix product of a panel: y[t][r] (+)= sum over columns of w[r][c] * x[t][c], 16 rows, `tokens`
-// tokens.
+// Blocks of 12 tokens lie together, a tile of the product: [tile][block][12 tokens].
+constexpr size_t kTokenTile = 12;
+// Where block 0 of a token is; its block b is b * kTokenTile further.
+static inline size_t activation_index(size_t token, size_t blocks_per_token) {
+  return token / kTokenTile * kTokenTile * blocks_per_token + token % kTokenTile;
+}
+
+// Room that a product needs of its own, aligned to 64 bytes; one per thread.
+constexpr size_t kGemmPanels = 4, kGemmBlocks = 64, kGemmTokens = 42 * kTokenTile;  // taken at once
+constexpr size_t kGemmScratchBytes =
+    kGemmPanels * kGemmBlocks * 12 * 64 + 2 * kGemmPanels * kGemmTokens * kPanelRows * 4;
+
+// One matrix product of neighbouring panels: y[t][r] (+)= sum over columns of w[r][c] * x[t][c], for `tokens`
+// tokens that start at the beginning of a tile.
 struct GemmArguments {
-  const unsigned char* panel;  // one panel in its packed form
+  const unsigned char* panels;  // the first of them in its packed form
+  size_t panel_count, panel_bytes;
   size_t columns;
   size_t tokens;
-  const ActivationBlock* blocks;  // int8: block b of token t at blocks[b * tokens_stride + t]
-  const float* floats;            // float: element c of token t at floats[t * tokens_stride + c]
-  size_t tokens_stride;
-  float* y;  // y[t * y_stride + r]
+  const ActivationBlock* blocks;  // int8: see activation_index
+  const ActivationBlock* rest;    // int8, or null: what `blocks` rounded away, a second product that is added
+  const float* floats;            // float: element c of token t at floats[t * floats_stride + c]
+  size_t floats_stride;
+  float* y;  // y[t * y_stride + panel * 16 + r]
   size_t y_stride;
-  bool accumulate;  // y += (one addition at the end) instead of y =
+  bool accumulate;         // y += (one addition at the end) instead of y =
+  unsigned char* scratch;  // kGemmScratchBytes
 };
 
 // Attention of `queries` query rows that share one KV head, over one chunk of positions, by online softmax.
@@ -68,13 +84,15 @@ struct AttentionArguments {
 struct Kernels {
   const char* name;
 
-  // x[columns] to columns/32 blocks at out[b * stride]. scale = max|x| * (1/127); q = nearest(x *
-  // (127/max|x|)). All zero where max|x| is not above kActivationLeast.
-  void (*quantise)(const float* x, size_t columns, ActivationBlock* out, size_t stride);
+  // x[columns] to columns/32 blocks at out[b * kTokenTile]. scale = max|x| * (1/127); q = nearest(x *
+  // (127/max|x|)). All zero where max|x| is not above kActivationLeast. With `rest`: x - scale * q quantised
+  // in the same way.
+  void (*quantise)(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest);
 
   // By format number (quant/format.h). int8: null for F32, F16, BF16. Per block, in order:
   // acc = fma(float(isum), w_scale * x_scale, acc); with a minimum: acc = fma(w_min, scaled_sum, acc).
-  // Q6_K: the two halves of a block one after the other.
+  // Q6_K: the two halves of a block one after the other. With `rest`: the same for it, then the two sums
+  // added.
   void (*gemm_int8[16])(const GemmArguments&);
   // F32, F16, BF16: acc = fma(w, x, acc) over the columns in order.
   void (*gemm_float[16])(const GemmArguments&);

@@ -11,6 +11,8 @@ namespace {
 struct Unit {
   static constexpr const char* kName = "avx2";
   static constexpr int kFloats = 8;
+  static constexpr size_t kTokens = 4;
+  static constexpr bool kIsCentred = false;  // small bytes: pairs of products are added in 16 bits
   static constexpr size_t kQueries = 2;
   static constexpr size_t kGroup = 2;
   using Float = __m256;
@@ -59,11 +61,13 @@ struct Unit {
   }
   static Int int_zero() { return _mm256_setzero_si256(); }
   static Int int_add(Int a, Int b) { return _mm256_add_epi32(a, b); }
-  static Int int_sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   static Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
+  static Int set_int(int32_t v) { return _mm256_set1_epi32(v); }
+  static void store_int(unsigned char* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+  static Int recentre(Int q, int) { return q; }
   template <int kShift>
-  static Int shifted(int32_t v) {
-    return _mm256_slli_epi32(_mm256_set1_epi32(v), kShift);
+  static Int shifted_right(int32_t v) {
+    return _mm256_srai_epi32(_mm256_set1_epi32(v), kShift);
   }
   static Int low_nibbles(Int a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
   static Int high_nibbles(Int a) { return _mm256_and_si256(_mm256_srli_epi16(a, 4), _mm256_set1_epi8(15)); }

@@ -11,6 +11,8 @@ namespace {
 struct Unit {
   static constexpr const char* kName = "avx512-vnni";
   static constexpr int kFloats = 16;
+  static constexpr size_t kTokens = 12;
+  static constexpr bool kIsCentred = true;  // expanded weights around 128, so that the bias is one load
   static constexpr size_t kQueries = 4;
   static constexpr size_t kGroup = 4;
   using Float = __m512;
@@ -57,11 +59,13 @@ struct Unit {
   static Int load_int(const unsigned char* p) { return _mm512_loadu_si512(p); }
   static Int int_zero() { return _mm512_setzero_si512(); }
   static Int int_add(Int a, Int b) { return _mm512_add_epi32(a, b); }
-  static Int int_sub(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   static Float to_float(Int a) { return _mm512_cvtepi32_ps(a); }
+  static Int set_int(int32_t v) { return _mm512_set1_epi32(v); }
+  static void store_int(unsigned char* p, Int v) { _mm512_storeu_si512(p, v); }
+  static Int recentre(Int q, int by) { return _mm512_add_epi8(q, _mm512_set1_epi8(static_cast<char>(by))); }
   template <int kShift>
-  static Int shifted(int32_t v) {
-    return _mm512_slli_epi32(_mm512_set1_epi32(v), kShift);
+  static Int shifted_right(int32_t v) {
+    return _mm512_srai_epi32(_mm512_set1_epi32(v), kShift);
   }
   static Int low_nibbles(Int a) { return _mm512_and_si512(a, _mm512_set1_epi8(15)); }
   static Int high_nibbles(Int a) { return _mm512_and_si512(_mm512_srli_epi16(a, 4), _mm512_set1_epi8(15)); }

@@ -32,19 +32,29 @@ float fold_sum(float* lanes) {
   return lanes[0];
 }
 
-void quantise(const float* x, size_t columns, ActivationBlock* out, size_t stride) {
+void quantise_block(const float* x, ActivationBlock& block) {
+  float largest = 0;
+  for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
+  block.scale = largest > kActivationLeast ? largest * (1.0f / 127.0f) : 0.0f;
+  const float inverse = largest > kActivationLeast ? 127.0f / largest : 0.0f;
+  int32_t half_sums[2] = {0, 0};
+  for (size_t i = 0; i < 32; ++i) {
+    block.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+    half_sums[i / 16] += block.q[i];
+  }
+  block.bias = -128 * (half_sums[0] + half_sums[1]);
+  block.half_bias = -128 * half_sums[0];
+  block.scaled_sum = block.scale * static_cast<float>(half_sums[0] + half_sums[1]);
+}
+
+void quantise(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest) {
   for (size_t b = 0; b < columns / 32; ++b, x += 32) {
-    ActivationBlock& block = out[b * stride];
-    float largest = 0;
-    for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
-    block.scale = largest > kActivationLeast ? largest * (1.0f / 127.0f) : 0.0f;
-    const float inverse = largest > kActivationLeast ? 127.0f / largest : 0.0f;
-    block.half_sums[0] = block.half_sums[1] = 0;
-    for (size_t i = 0; i < 32; ++i) {
-      block.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
-      block.half_sums[i / 16] += block.q[i];
-    }
-    block.scaled_sum = block.scale * static_cast<float>(block.half_sums[0] + block.half_sums[1]);
+    const ActivationBlock& block = out[b * kTokenTile];
+    quantise_block(x, out[b * kTokenTile]);
+    if (rest == nullptr) continue;
+    float left[32];
+    for (size_t i = 0; i < 32; ++i) left[i] = std::fma(-block.scale, static_cast<float>(block.q[i]), x[i]);
+    quantise_block(left, rest[b * kTokenTile]);
   }
 }
 
@@ -143,24 +153,34 @@ bool has_minimum(Format format) {
 }
 
 template <Format kFormat>
+float dot_row(const unsigned char* panel, size_t r, const ActivationBlock* blocks, size_t count) {
+  float sum = 0;
+  for (size_t b = 0; b < count; ++b) {
+    const Block w = read_block(kFormat, panel, b, r);
+    const ActivationBlock& x = blocks[b * kTokenTile];
+    int32_t dot[2] = {0, 0};
+    for (size_t c = 0; c < 32; ++c) dot[c / 16] += (w.q[c] - w.zero) * x.q[c];
+    if (kFormat == Format::kQ6_K) {
+      sum = std::fma(static_cast<float>(dot[0]), w.scale[0] * x.scale, sum);
+      sum = std::fma(static_cast<float>(dot[1]), w.scale[1] * x.scale, sum);
+    } else {
+      sum = std::fma(static_cast<float>(dot[0] + dot[1]), w.scale[0] * x.scale, sum);
+    }
+    if (has_minimum(kFormat)) sum = std::fma(w.minimum, x.scaled_sum, sum);
+  }
+  return sum;
+}
+
+template <Format kFormat>
 void gemm_int8(const GemmArguments& a) {
-  for (size_t t = 0; t < a.tokens; ++t) {
-    for (size_t r = 0; r < kLanes; ++r) {
-      float sum = 0;
-      for (size_t b = 0; b < a.columns / 32; ++b) {
-        const Block w = read_block(kFormat, a.panel, b, r);
-        const ActivationBlock& x = a.blocks[b * a.tokens_stride + t];
-        int32_t dot[2] = {0, 0};
-        for (size_t c = 0; c < 32; ++c) dot[c / 16] += (w.q[c] - w.zero) * x.q[c];
-        if (kFormat == Format::kQ6_K) {
-          sum = std::fma(static_cast<float>(dot[0]), w.scale[0] * x.scale, sum);
-          sum = std::fma(static_cast<float>(dot[1]), w.scale[1] * x.scale, sum);
-        } else {
-          sum = std::fma(static_cast<float>(dot[0] + dot[1]), w.scale[0] * x.scale, sum);
-        }
-        if (has_minimum(kFormat)) sum = std::fma(w.minimum, x.scaled_sum, sum);
-      }
-      float& y = a.y[t * a.y_stride + r];
+  const size_t blocks = a.columns / 32;
+  for (size_t row = 0; row < a.panel_count * kLanes; ++row) {
+    const unsigned char* panel = a.panels + row / kLanes * a.panel_bytes;
+    for (size_t t = 0; t < a.tokens; ++t) {
+      const size_t at = activation_index(t, blocks);
+      float sum = dot_row<kFormat>(panel, row % kLanes, a.blocks + at, blocks);
+      if (a.rest != nullptr) sum = sum + dot_row<kFormat>(panel, row % kLanes, a.rest + at, blocks);
+      float& y = a.y[t * a.y_stride + row];
       y = a.accumulate ? y + sum : sum;
     }
   }
@@ -168,20 +188,22 @@ void gemm_int8(const GemmArguments& a) {
 
 template <Format kFormat>
 void gemm_float(const GemmArguments& a) {
-  for (size_t t = 0; t < a.tokens; ++t) {
-    for (size_t r = 0; r < kLanes; ++r) {
+  for (size_t row = 0; row < a.panel_count * kLanes; ++row) {
+    const unsigned char* panel = a.panels + row / kLanes * a.panel_bytes;
+    const size_t r = row % kLanes;
+    for (size_t t = 0; t < a.tokens; ++t) {
       float sum = 0;
       for (size_t c = 0; c < a.columns; ++c) {
         float w;
         if (kFormat == Format::kF32) {
-          std::memcpy(&w, a.panel + (c * 16 + r) * 4, 4);
+          std::memcpy(&w, panel + (c * 16 + r) * 4, 4);
         } else {
-          const uint16_t bits = load_half_bits(a.panel + (c * 16 + r) * 2);
+          const uint16_t bits = load_half_bits(panel + (c * 16 + r) * 2);
           w = kFormat == Format::kF16 ? half_to_float(bits) : bfloat_to_float(bits);
         }
-        sum = std::fma(w, a.floats[t * a.tokens_stride + c], sum);
+        sum = std::fma(w, a.floats[t * a.floats_stride + c], sum);
       }
-      float& y = a.y[t * a.y_stride + r];
+      float& y = a.y[t * a.y_stride + row];
       y = a.accumulate ? y + sum : sum;
     }
   }

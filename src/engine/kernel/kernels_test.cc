@@ -8,6 +8,7 @@
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
 
 #include "engine/kernel/dispatch.h"
@@ -78,27 +79,34 @@ TEST(Kernels, QuantiseGivesTheSameBlocksAndStaysWithinHalfAStep) {
   for (const Mood mood : kMoods) {
     for (const size_t columns : {32u, 64u, 576u, 1536u}) {
       const std::vector<float> x = activations(columns, mood, columns);
-      const size_t blocks = columns / 32, stride = 3;
-      std::vector<ActivationBlock> expected(blocks * stride, ActivationBlock{}),
-          got(blocks * stride, ActivationBlock{});
-      kScalarKernels->quantise(x.data(), columns, expected.data(), stride);
+      const size_t blocks = columns / 32;
+      using Blocks = std::vector<ActivationBlock>;
+      Blocks expected(blocks * kTokenTile, ActivationBlock{}), rest = expected, got = expected,
+                                                               got_rest = rest;
+      kScalarKernels->quantise(x.data(), columns, expected.data(), rest.data());
       for (const Kernels* fast : fast_kernels()) {
-        fast->quantise(x.data(), columns, got.data(), stride);
+        fast->quantise(x.data(), columns, got.data(), got_rest.data());
         EXPECT_TRUE(same_bits(got, expected)) << fast->name << ", mood " << static_cast<int>(mood);
+        EXPECT_TRUE(same_bits(got_rest, rest)) << fast->name << ", mood " << static_cast<int>(mood);
+        fast->quantise(x.data(), columns, got.data(), nullptr);
+        EXPECT_TRUE(same_bits(got, expected)) << fast->name << ", without the rest";
       }
       for (size_t c = 0; c < columns; ++c) {
-        const ActivationBlock& block = expected[c / 32 * stride];
+        const ActivationBlock& block = expected[c / 32 * kTokenTile];
+        const ActivationBlock& left = rest[c / 32 * kTokenTile];
         EXPECT_GE(block.q[c % 32], -127);
-        const double step = std::max(static_cast<double>(block.scale), static_cast<double>(kActivationLeast));
-        EXPECT_NEAR(static_cast<double>(block.scale) * block.q[c % 32], static_cast<double>(x[c]),
-                    step * 0.50001);
+        const auto least = static_cast<double>(kActivationLeast), value = static_cast<double>(x[c]);
+        const double first = static_cast<double>(block.scale) * block.q[c % 32];
+        EXPECT_NEAR(first, value, std::max(static_cast<double>(block.scale), least) * 0.50001);
+        const double both = first + static_cast<double>(left.scale) * left.q[c % 32];
+        EXPECT_NEAR(both, value, std::max(static_cast<double>(left.scale), least) * 0.51);
       }
       for (size_t b = 0; b < blocks; ++b) {
-        const ActivationBlock& block = expected[b * stride];
+        const ActivationBlock& block = expected[b * kTokenTile];
         int sums[2] = {0, 0};
         for (size_t i = 0; i < 32; ++i) sums[i / 16] += block.q[i];
-        EXPECT_EQ(block.half_sums[0], sums[0]);
-        EXPECT_EQ(block.half_sums[1], sums[1]);
+        EXPECT_EQ(block.bias, -128 * (sums[0] + sums[1]));
+        EXPECT_EQ(block.half_bias, -128 * sums[0]);
       }
     }
   }
@@ -143,37 +151,48 @@ std::vector<std::byte> hostile_rows(Format format, size_t rows, size_t columns, 
 struct Product {
   Format format;
   size_t columns, tokens;
-  std::vector<ActivationBlock> blocks;  // [block][token]
-  std::vector<float> floats;            // [token][column]
+  std::vector<ActivationBlock> blocks, rest;  // see activation_index
+  std::vector<float> floats;                  // [token][column]
 
   Product(Format f, size_t c, size_t t, Mood mood) : format(f), columns(c), tokens(t) {
-    blocks.resize(c / 32 * t);
+    blocks.resize((t / kTokenTile + 1) * kTokenTile * (c / 32));
+    rest.resize(blocks.size());
     for (size_t i = 0; i < t; ++i) {
       const std::vector<float> x = activations(c, mood, i + 1);
-      kScalarKernels->quantise(x.data(), c, blocks.data() + i, t);
+      const size_t at = activation_index(i, c / 32);
+      kScalarKernels->quantise(x.data(), c, blocks.data() + at, rest.data() + at);
       floats.insert(floats.end(), x.begin(), x.end());
     }
   }
-  std::vector<float> run(const Kernels& kernels, const PackedMatrix& matrix, bool accumulate) const {
-    std::vector<float> y = random_floats(tokens * 20, 5);
+  size_t stride(const PackedMatrix& matrix) const { return matrix.panels() * 16 + 4; }
+  std::vector<float> run(const Kernels& kernels, const PackedMatrix& matrix, bool accumulate,
+                         bool is_fine = false) const {
+    std::vector<float> y = random_floats(tokens * stride(matrix), 5);
+    std::vector<unsigned char> room(kGemmScratchBytes + 64);
+    void* scratch = room.data();
+    size_t space = room.size();
     const auto kernel = is_plain(format) ? kernels.gemm_float[static_cast<size_t>(format)]
                                          : kernels.gemm_int8[static_cast<size_t>(format)];
-    kernel({.panel = matrix.panel(0),
+    kernel({.panels = matrix.panel(0),
+            .panel_count = matrix.panels(),
+            .panel_bytes = matrix.panel_bytes(),
             .columns = columns,
             .tokens = tokens,
             .blocks = blocks.data(),
+            .rest = is_fine ? rest.data() : nullptr,
             .floats = floats.data(),
-            .tokens_stride = is_plain(format) ? columns : tokens,
+            .floats_stride = columns,
             .y = y.data(),
-            .y_stride = 20,
-            .accumulate = accumulate});
+            .y_stride = stride(matrix),
+            .accumulate = accumulate,
+            .scratch = static_cast<unsigned char*>(std::align(64, kGemmScratchBytes, scratch, space))});
     return y;
   }
 };
 
-PackedMatrix pack16(Format format, const std::vector<std::byte>& file, size_t columns) {
-  PackedMatrix matrix(format, 16, columns);
-  matrix.pack(file, format, 0, 1);
+PackedMatrix pack(Format format, const std::vector<std::byte>& file, size_t rows, size_t columns) {
+  PackedMatrix matrix(format, rows, columns);
+  matrix.pack(file, format, 0, matrix.panels());
   return matrix;
 }
 
@@ -181,27 +200,33 @@ class KernelsOfFormat : public ::testing::TestWithParam<FormatTraits> {};
 
 TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
   const Format format = GetParam().format;
+  // The widest is more than the kernels take at once.
   const std::vector<size_t> widths =
-      is_super(format) ? std::vector<size_t>{256, 512, 1024} : std::vector<size_t>{32, 96, 576, 1536};
+      is_super(format) ? std::vector<size_t>{256, 512, 2304} : std::vector<size_t>{32, 96, 576, 2112};
   for (const size_t columns : widths) {
     for (const bool is_hostile : {false, true}) {
+      const size_t rows = columns < 600 ? 80 : 16;
       const std::vector<std::byte> file =
           is_hostile
-              ? hostile_rows(format, 16, columns, columns)
-              : testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns);
-      const PackedMatrix matrix = pack16(format, file, columns);
-      for (const size_t tokens : {1u, 2u, 3u, 7u, 8u, 9u, 64u, 65u, 130u}) {
+              ? hostile_rows(format, rows, columns, columns)
+              : testing::random_blocks(format, rows * columns / traits(format).block_items, 1.0f, columns);
+      const PackedMatrix matrix = pack(format, file, rows, columns);
+      for (const size_t tokens : {1u, 2u, 3u, 7u, 8u, 9u, 25u, 65u, 520u}) {
+        if (tokens > 100 && columns != widths[1]) continue;
         const Mood mood = kMoods[(tokens + columns / 32) % std::size(kMoods)];
         const Product product(format, columns, tokens,
                               tokens == 8   ? Mood::kAllHigh
                               : tokens == 9 ? Mood::kAllLow
                                             : mood);
         for (const bool accumulate : {false, true}) {
-          const std::vector<float> expected = product.run(*kScalarKernels, matrix, accumulate);
-          for (const Kernels* fast : fast_kernels()) {
-            ASSERT_TRUE(same_bits(product.run(*fast, matrix, accumulate), expected))
-                << fast->name << ", " << columns << " columns, " << tokens << " tokens, hostile "
-                << is_hostile;
+          for (const bool is_fine : {false, true}) {
+            if (is_fine && is_plain(format)) continue;
+            const std::vector<float> expected = product.run(*kScalarKernels, matrix, accumulate, is_fine);
+            for (const Kernels* fast : fast_kernels()) {
+              ASSERT_TRUE(same_bits(product.run(*fast, matrix, accumulate, is_fine), expected))
+                  << fast->name << ", " << columns << " columns, " << tokens << " tokens, hostile "
+                  << is_hostile << ", fine " << is_fine;
+            }
           }
         }
       }
@@ -213,12 +238,16 @@ TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
 TEST_P(KernelsOfFormat, MultiplyATokenAloneAsInABatch) {
   const Format format = GetParam().format;
   const size_t columns = 512;
-  const PackedMatrix matrix = pack16(
-      format, testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, 9), columns);
+  const PackedMatrix matrix =
+      pack(format, testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, 9), 16,
+           columns);
   const Product one(format, columns, 1, Mood::kRandom), many(format, columns, 130, Mood::kRandom);
-  const std::vector<float> alone = one.run(*kScalarKernels, matrix, false),
-                           together = many.run(*kScalarKernels, matrix, false);
-  EXPECT_TRUE(std::equal(alone.begin(), alone.begin() + 16, together.begin()));
+  for (const bool is_fine : {false, true}) {
+    if (is_fine && is_plain(format)) continue;
+    const std::vector<float> alone = one.run(*kScalarKernels, matrix, false, is_fine),
+                             together = many.run(*kScalarKernels, matrix, false, is_fine);
+    EXPECT_TRUE(std::equal(alone.begin(), alone.begin() + 16, together.begin()));
+  }
 }
 
 // Within rounding of the exact product of what the format and the quantised activations stand for.
@@ -227,7 +256,7 @@ TEST_P(KernelsOfFormat, MultiplyWithinRoundingOfDoubleArithmetic) {
   for (const size_t columns : {256u, 1024u}) {
     const std::vector<std::byte> file =
         testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns + 3);
-    const PackedMatrix matrix = pack16(format, file, columns);
+    const PackedMatrix matrix = pack(format, file, 16, columns);
     const Product product(format, columns, 5, Mood::kRandom);
     const std::vector<float> y = product.run(*kScalarKernels, matrix, false);
     std::vector<float> row(columns);
@@ -239,7 +268,7 @@ TEST_P(KernelsOfFormat, MultiplyWithinRoundingOfDoubleArithmetic) {
       for (size_t t = 0; t < 5; ++t) {
         double sum = 0, size = 0;
         for (size_t c = 0; c < columns; ++c) {
-          const ActivationBlock& b = product.blocks[c / 32 * 5 + t];
+          const ActivationBlock& b = product.blocks[c / 32 * kTokenTile + t];
           const double x = is_plain(format) ? static_cast<double>(product.floats[t * columns + c])
                                             : static_cast<double>(b.scale) * b.q[c % 32];
           sum += static_cast<double>(row[c]) * x;

@@ -59,6 +59,7 @@ class PackedMatrix {
   size_t columns() const { return columns_; }
   size_t panels() const { return (rows_ + 15) / 16; }
   size_t bytes() const { return bytes_; }
+  size_t panel_bytes() const { return panel_bytes_; }
   const unsigned char* panel(size_t index) const { return data_ + index * panel_bytes_; }
   std::span<const std::byte> data() const { return {reinterpret_cast<const std::byte*>(data_), bytes_}; }
 

@@ -12,27 +12,33 @@ namespace {
 std::vector<float> read_back(const PackedMatrix& matrix) {
   const size_t columns = matrix.columns();
   const bool is_plain = traits(matrix.format()).block_items == 1;
-  std::vector<ActivationBlock> blocks(columns / 32 * columns, ActivationBlock{});
+  std::vector<ActivationBlock> blocks((columns / kTokenTile + 1) * kTokenTile * (columns / 32));
+  std::vector<unsigned char> scratch(kGemmScratchBytes);
   std::vector<float> floats(columns * columns, 0.0f), out(matrix.rows() * columns), y(columns * 16);
   for (size_t c = 0; c < columns; ++c) {
-    ActivationBlock& block = blocks[c / 32 * columns + c];
+    ActivationBlock& block = blocks[activation_index(c, columns / 32) + c / 32 * kTokenTile];
     block.scale = block.scaled_sum = 1;
     block.q[c % 32] = 1;
-    block.half_sums[c % 32 / 16] = 1;
+    block.bias = -128;
+    block.half_bias = c % 32 < 16 ? -128 : 0;
     floats[c * columns + c] = 1;
   }
   const auto kernel = (is_plain ? kScalarKernels->gemm_float
                                 : kScalarKernels->gemm_int8)[static_cast<size_t>(matrix.format())];
   for (size_t p = 0; p < matrix.panels(); ++p) {
-    kernel({.panel = matrix.panel(p),
+    kernel({.panels = matrix.panel(p),
+            .panel_count = 1,
+            .panel_bytes = matrix.panel_bytes(),
             .columns = columns,
             .tokens = columns,
             .blocks = blocks.data(),
+            .rest = nullptr,
             .floats = floats.data(),
-            .tokens_stride = columns,
+            .floats_stride = columns,
             .y = y.data(),
             .y_stride = 16,
-            .accumulate = false});
+            .accumulate = false,
+            .scratch = scratch.data()});
     for (size_t r = 0; r < 16; ++r) {
       for (size_t c = 0; c < columns; ++c) {
         if (p * 16 + r < matrix.rows()) {

@@ -21,6 +21,14 @@ constexpr int zero_shift(PackedFormat f) {
 constexpr bool has_zero(PackedFormat f) {
   return !has_minimum(f);
 }
+// A scale for each half of a block.
+constexpr bool has_halves(PackedFormat f) {
+  return f == kQ6_K;
+}
+// Bytes above 7 bits.
+constexpr bool is_wide(PackedFormat f) {
+  return f == kQ8_0;
+}
 
 // The weights of one block for the rows of one part, in registers.
 struct BlockWeights {

@@ -14,7 +14,6 @@ namespace {
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group
-constexpr size_t kTokenTile = 128;      // tokens whose activations stay in the second-level cache
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -34,7 +33,12 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       logits_stride_(round_up(config.vocabulary, 16)),
       query_width_(config.heads * config.head_size),
       kv_width_(config.kv_heads * config.head_size),
-      feed_width_(round_up(config.feed_forward, 16)) {
+      feed_width_(round_up(config.feed_forward, 16)),
+      normed_(rows_max, config.embedding, !is_float_, Rounding::kFine),
+      attention_in_(rows_max, query_width_, !is_float_, Rounding::kPlain),
+      feed_in_(rows_max, config.feed_forward, !is_float_, Rounding::kPlain),
+      logits_in_(rows_max, config.embedding, !is_float_, Rounding::kFine),
+      product_scratch_(threads) {
   const size_t width = round_up(config.embedding, 16);
   run_of_row_.resize(rows_max);
   position_of_row_.resize(rows_max);
@@ -45,18 +49,6 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
   gate_.resize(rows_max * feed_width_);
   up_.resize(rows_max * feed_width_);
   if (config.has_post_norms) block_out_.resize(rows_max * width);
-  const auto size_activations = [&](Activations& a, size_t columns) {
-    a.columns = columns;
-    a.floats.resize(rows_max * columns);
-    if (!is_float_ && columns % kBlockItems == 0) a.blocks.resize(rows_max * (columns / kBlockItems));
-  };
-  size_activations(normed_, config.embedding);
-  size_activations(attention_in_, query_width_);
-  size_activations(feed_in_, config.feed_forward);
-  size_activations(logits_in_, config.embedding);
-  normed_.rest.resize(normed_.blocks.size());
-  logits_in_.rest.resize(logits_in_.blocks.size());
-
   const size_t pairs = config.rope_size / 2;
   for (const RopeConfig& rope : config.ropes) {
     std::vector<float> inverse(pairs);
@@ -137,68 +129,19 @@ void Forward::embed(Worker& worker) {
   });
 }
 
-// Quantises a row of x for the matrices that read it.
-void Forward::prepare_row(Activations& x, size_t row, size_t rows, Rounding rounding) {
-  if (x.blocks.empty()) return;
-  const float* from = x.floats.data() + row * x.columns;
-  kernels_.quantise(from, x.columns, x.blocks.data() + row, rows);
-  if (rounding == Rounding::kPlain) return;
-  for (size_t b = 0; b < x.columns / kBlockItems; ++b) {
-    const ActivationBlock& block = x.blocks[row + b * rows];
-    float rest[kBlockItems];
-    for (size_t i = 0; i < kBlockItems; ++i) {
-      rest[i] = from[b * kBlockItems + i] - block.scale * static_cast<float>(block.q[i]);
-    }
-    kernels_.quantise(rest, kBlockItems, x.rest.data() + row + b * rows, rows);
-  }
-}
-
 void Forward::normalise(Worker& worker, const float* weight, Rounding rounding) {
   const size_t width = config_.embedding, rows = tokens_.size();
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
-      kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon,
-                        normed_.floats.data() + t * width);
-      prepare_row(normed_, t, rows, rounding);
+      kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon, normed_.row(t));
+      normed_.prepare(kernels_, t, rounding);
     }
   });
 }
 
 void Forward::multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
                        std::initializer_list<Product> products) {
-  size_t panels = 0;
-  for (const Product& p : products) panels += p.weights->panels();
-  const size_t chunk = std::clamp<size_t>(panels / (static_cast<size_t>(worker.count()) * 8), 1, 8);
-  worker.parallel_for(panels, chunk, [&](size_t begin, size_t end) {
-    for (size_t t0 = 0; t0 < rows; t0 += kTokenTile) {
-      size_t first = 0;
-      for (const Product& p : products) {
-        const size_t last = first + p.weights->panels();
-        const auto format = static_cast<size_t>(p.weights->format());
-        const auto kernel = x.blocks.empty() || kernels_.gemm_int8[format] == nullptr
-                                ? kernels_.gemm_float[format]
-                                : kernels_.gemm_int8[format];
-        const bool is_int8 = kernel != kernels_.gemm_float[format];
-        for (size_t i = std::max(begin, first); i < std::min(end, last); ++i) {
-          GemmArguments arguments{.panel = p.weights->panel(i - first),
-                                  .columns = x.columns,
-                                  .tokens = std::min(kTokenTile, rows - t0),
-                                  .blocks = is_int8 ? x.blocks.data() + t0 : nullptr,
-                                  .floats = x.floats.data() + t0 * x.columns,
-                                  .tokens_stride = is_int8 ? rows : x.columns,
-                                  .y = p.y + t0 * p.y_stride + (i - first) * kPanelRows,
-                                  .y_stride = p.y_stride,
-                                  .accumulate = p.accumulate};
-          kernel(arguments);
-          if (!is_int8 || rounding == Rounding::kPlain) continue;
-          arguments.blocks = x.rest.data() + t0;
-          arguments.accumulate = true;
-          kernel(arguments);
-        }
-        first = last;
-      }
-    }
-  });
+  engine::multiply(worker, kernels_, product_scratch_, x, rows, rounding, products);
 }
 
 void Forward::attention_block(Worker& worker, size_t layer) {
@@ -221,7 +164,7 @@ void Forward::attention_block(Worker& worker, size_t layer) {
     });
   }
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
-    for (size_t t = begin; t < end; ++t) prepare_row(attention_in_, t, rows, Rounding::kPlain);
+    for (size_t t = begin; t < end; ++t) attention_in_.prepare(kernels_, t, Rounding::kPlain);
   });
   const bool is_direct = !config_.has_post_norms;
   multiply(worker, attention_in_, rows, Rounding::kPlain,
@@ -240,8 +183,8 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       activate(gate_.data() + t * feed_width_, up_.data() + t * feed_width_, config_.feed_forward,
-               feed_in_.floats.data() + t * feed_in_.columns);
-      prepare_row(feed_in_, t, rows, Rounding::kPlain);
+               feed_in_.row(t));
+      feed_in_.prepare(kernels_, t, Rounding::kPlain);
     }
   });
   const bool is_direct = !config_.has_post_norms;
@@ -266,8 +209,8 @@ void Forward::write_logits(Worker& worker) {
   worker.parallel_for(rows, 1, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       kernels_.rms_norm(x_.data() + logit_rows_[i] * width, weights_.output_norm.data(), width,
-                        config_.epsilon, logits_in_.floats.data() + i * width);
-      prepare_row(logits_in_, i, rows, Rounding::kFine);
+                        config_.epsilon, logits_in_.row(i));
+      logits_in_.prepare(kernels_, i, Rounding::kFine);
     }
   });
   multiply(worker, logits_in_, rows, Rounding::kFine, {{&weights_.output, logits_, logits_stride_, false}});
@@ -439,8 +382,7 @@ void Forward::merge_partials(size_t group_task) {
 void Forward::write_attended(const Task& task, const PartialSums& total) {
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads;
   for (size_t i = 0; i < task.rows; ++i) {
-    float* out = attention_in_.floats.data() + (runs_[task.run].first_row + task.row + i) * query_width_ +
-                 task.kv_head * group * d;
+    float* out = attention_in_.row(runs_[task.run].first_row + task.row + i) + task.kv_head * group * d;
     for (size_t n = 0; n < group; ++n) {
       for (size_t k = 0; k < d; ++k)
         out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];

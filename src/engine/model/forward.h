@@ -15,6 +15,7 @@
 #include "engine/kernel/kernels.h"
 #include "engine/load/weights.h"
 #include "engine/model/config.h"
+#include "engine/model/product.h"
 #include "engine/run/kv_cache.h"
 #include "engine/run/pool.h"
 #include "engine/token/vocabulary.h"
@@ -42,23 +43,6 @@ class Forward {
   size_t logits_stride() const { return logits_stride_; }  // vocabulary rounded up to a panel
 
  private:
-  // What a matrix multiplies: rows as floats and, for quantised weights, as 8-bit blocks.
-  struct Activations {
-    std::vector<float> floats;
-    std::vector<ActivationBlock> blocks;
-    std::vector<ActivationBlock> rest;  // what `blocks` rounded away, for the products that are fine
-    size_t columns = 0;
-  };
-  // How often activations are rounded to 8 bits: kFine adds the product with what the first rounding left
-  // over. The inputs of the attention's projections and of the logits have outliers that cost their
-  // neighbours in a block much (docs/QUALITY.md has each part's share of the loss).
-  enum class Rounding { kPlain, kFine };
-  struct Product {
-    const PackedMatrix* weights;
-    float* y;
-    size_t y_stride;
-    bool accumulate;
-  };
   // Attention of one KV head's queries for some rows of a run, over chunks [chunk_first, chunk_end).
   struct Task {
     size_t run, kv_head, row, rows, chunk_first, chunk_end;
@@ -81,7 +65,6 @@ class Forward {
   void write_attended(const Task& task, const PartialSums& total);
   void multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
                 std::initializer_list<Product> products);
-  void prepare_row(Activations& x, size_t row, size_t rows, Rounding rounding);
   void plan_attention(int threads);
   size_t row_chunk(const Worker& worker) const;
 
@@ -103,6 +86,7 @@ class Forward {
 
   std::vector<float> x_, query_, key_, value_, attended_, gate_, up_, block_out_;
   Activations normed_, attention_in_, feed_in_, logits_in_;
+  ProductScratch product_scratch_;
   std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]
   std::vector<std::vector<float>> inverse_frequencies_;
   std::vector<PartialSums> partials_, scratch_;  // scratch: two per thread
