@@ -55,6 +55,11 @@ int threads_of(const EngineOptions& options) {
   return options.threads > 0 ? options.threads : std::max(1, sys::read_cpu_features().cores_online);
 }
 
+// Float32 is the reference: not in a hurry, and several times as large.
+std::string kept_directory(const EngineOptions& options) {
+  return options.arithmetic == Arithmetic::kInt8 ? options.packed_directory : "";
+}
+
 class LocalEngine final : public Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
@@ -135,9 +140,7 @@ class LocalEngine final : public Engine {
         kernels_(kernels),
         threads_(threads_of(options)),
         queue_max_(static_cast<size_t>(options.queue_max)),
-        // Float32 is the reference, not in a hurry, and several times as large.
-        shelf_(env, options.arithmetic == Arithmetic::kInt8 ? options.packed_directory : "",
-               options.model_sha256) {}
+        shelf_(env, kept_directory(options), options.model_sha256) {}
 
   Status start() {
     const Vocabulary& vocabulary = *file_.vocabulary;
@@ -378,7 +381,9 @@ class LocalEngine final : public Engine {
 }  // namespace
 
 Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options) {
-  const PackedShelf shelf(env, options.packed_directory, options.model_sha256);
+  const PackedShelf shelf(env, kept_directory(options), options.model_sha256);
+  if (!shelf.keeps())
+    return fail(Code::kUnsupported, "the repacked weights of such a model are not kept", path);
   CRESSET_TRY(file, open_file(env, path));
   Pool pool(threads_of(options));
   if (shelf.find(pool) != nullptr) return {};

@@ -35,7 +35,7 @@ struct EngineOptions {
   int step_tokens_max = 512;  // tokens of one forward pass
   // The SHA-256 of the file in hex, where the caller knows it, and the directory in which the repacked
   // weights of such a file are kept for the next start (load/packed_file.h); either empty: they are not kept.
-  std::string model_sha256, packed_directory;
+  std::string model_sha256 = {}, packed_directory = {};
 };
 
 // What the file says of itself, for `show`, /v1/models and doctor.

@@ -2,7 +2,10 @@
 
 #include <gtest/gtest.h>
 
+#include <map>
+
 #include "engine/kernel/kernels.h"
+#include "sys/crypto.h"
 #include "testing/tiny_model.h"
 
 namespace cresset::engine {
@@ -86,6 +89,26 @@ TEST_P(PackedOfFormat, UnpacksToFloatsForTheReferenceArithmetic) {
   PackedMatrix matrix(Format::kF32, rows, columns);
   matrix.pack(file, f.format, 0, matrix.panels());
   EXPECT_EQ(read_back(matrix), dequantise(f.format, file, rows, columns));
+}
+
+// Packed weights are kept in files: a change of any form without another kPackedVersion would read old files
+// as the new form. Raise the version and put the new sums here.
+TEST(PackedForm, IsThatOfItsVersion) {
+  EXPECT_EQ(kPackedVersion, 1u);
+  const std::map<std::string_view, std::string_view> sums{
+      {"F32", ""},  {"F16", ""},  {"BF16", ""}, {"Q4_0", ""}, {"Q4_1", ""}, {"Q5_0", ""},
+      {"Q5_1", ""}, {"Q8_0", ""}, {"Q4_K", ""}, {"Q5_K", ""}, {"Q6_K", ""},
+  };
+  for (const FormatTraits& f : all_formats()) {
+    constexpr size_t kRows = 21, kColumns = 512;
+    std::vector<std::byte> file(kRows * row_bytes(f.format, kColumns).value());
+    for (size_t i = 0; i < file.size(); ++i) file[i] = static_cast<std::byte>(i * 167 + i / 251 * 13);
+    PackedMatrix matrix(f.format, kRows, kColumns);
+    matrix.pack(file, f.format, 0, matrix.panels());
+    const auto sum = sums.find(f.name);
+    ASSERT_NE(sum, sums.end()) << "a new format: add its sum";
+    EXPECT_EQ(sys::to_hex(sys::checksum(matrix.data())), sum->second) << f.name;
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(All, PackedOfFormat, ::testing::ValuesIn(all_formats().begin(), all_formats().end()),

@@ -2,6 +2,7 @@
 
 #include <chrono>
 
+#include "base/check.h"
 #include "sys/cpu.h"
 
 namespace cresset::engine {
@@ -33,18 +34,18 @@ bool PackedShelf::is_stopped() const {
 }
 
 std::unique_ptr<PackedFile> PackedShelf::find(Pool& pool) const {
-  if (path_.empty()) return nullptr;
+  if (!keeps()) return nullptr;
   return PackedFile::open(env_, path_, key_, pool).value_or(nullptr);
 }
 
 Status PackedShelf::keep(const std::vector<PackedPart>& parts) const {
-  if (path_.empty()) return fail(Code::kUnsupported, "packed weights are not kept");
+  CHECK(keeps());
   CRESSET_TRY_STATUS(env_.make_directories(directory_));
   return write_packed_file(env_, path_, key_, parts, [this] { return is_stopped(); });
 }
 
 void PackedShelf::keep_later(std::vector<PackedPart> parts) {
-  if (path_.empty() || writer_.joinable()) return;
+  if (!keeps() || writer_.joinable()) return;
   writer_ = std::thread([this, kept = std::move(parts)] {
     sys::lower_thread_priority();
     {

@@ -26,9 +26,10 @@ class PackedShelf {
   PackedShelf(sys::Env& env, std::string directory, std::string_view model_sha256);
   ~PackedShelf();
 
+  bool keeps() const { return !path_.empty(); }
   // What was kept, checked; null where it is not there or not right.
   std::unique_ptr<PackedFile> find(Pool& pool) const;
-  // Writes now.
+  // Writes now. For a shelf that keeps.
   Status keep(const std::vector<PackedPart>& parts) const;
   // Writes on a thread of low priority, a moment later, so that the first answer does not wait for the disk.
   // `parts` are views that outlive this.

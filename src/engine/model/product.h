@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "base/zeroed.h"
 #include "engine/kernel/kernels.h"
 #include "engine/kernel/packed.h"
 #include "engine/run/pool.h"
@@ -40,8 +41,8 @@ class Activations {
 
  private:
   size_t columns_ = 0;
-  std::vector<float> floats_;
-  std::vector<ActivationBlock> blocks_, rest_;  // see activation_index
+  ZeroedVector<float> floats_;
+  ZeroedVector<ActivationBlock> blocks_, rest_;  // see activation_index
 };
 
 // Each thread's room for the kernels.
