@@ -96,8 +96,12 @@ TEST_P(PackedOfFormat, UnpacksToFloatsForTheReferenceArithmetic) {
 TEST(PackedForm, IsThatOfItsVersion) {
   EXPECT_EQ(kPackedVersion, 1u);
   const std::map<std::string_view, std::string_view> sums{
-      {"F32", ""},  {"F16", ""},  {"BF16", ""}, {"Q4_0", ""}, {"Q4_1", ""}, {"Q5_0", ""},
-      {"Q5_1", ""}, {"Q8_0", ""}, {"Q4_K", ""}, {"Q5_K", ""}, {"Q6_K", ""},
+      {"F32", "17390fa497790938b40b1da87c7b38f1"},  {"F16", "4cf9adc07ae11107b5cb6b58bf1b4464"},
+      {"BF16", "4cf9adc07ae11107b5cb6b58bf1b4464"}, {"Q4_0", "3d3bae17fedabd15fe92701462c29721"},
+      {"Q4_1", "304ca6b24cc9c48063ddb287d7896f44"}, {"Q5_0", "64d95f656fbed0cd964e0e178db341d5"},
+      {"Q5_1", "25b65c89fef0e5a68d23c144d1575012"}, {"Q8_0", "35c61a71c1cb74e61616e1691b55172e"},
+      {"Q4_K", "923d733648b5caf538065073fc3f4010"}, {"Q5_K", "8d32451b649eda9557d512979551f857"},
+      {"Q6_K", "159219231f664e99266a503d4cdfedfa"},
   };
   for (const FormatTraits& f : all_formats()) {
     constexpr size_t kRows = 21, kColumns = 512;
