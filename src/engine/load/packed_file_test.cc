@@ -14,8 +14,10 @@ namespace {
 constexpr const char* kPath = "/packed/model.packed";
 const auto never = [] { return false; };
 
-struct Disk : testing::SimEnv {
-  explicit Disk(uint64_t seed) : SimEnv(seed) { EXPECT_TRUE(make_directories("/packed")); }
+// A disk that has the directory.
+struct Disk {
+  explicit Disk(uint64_t seed) : env(seed) { EXPECT_TRUE(env.make_directories("/packed")); }
+  testing::SimEnv env;
 };
 
 // Two matrices of several panels, one over a MiB, so that it has more than one sum.
@@ -38,7 +40,8 @@ class PackedFileTest : public ::testing::Test {
     return PackedFile::open(env, kPath, model_, pool_);
   }
   std::string written() {
-    Disk env(1);
+    Disk disk(1);
+    auto& env = disk.env;
     EXPECT_TRUE(write_packed_file(env, kPath, model_, parts(), never));
     return env.files().at(kPath);
   }
@@ -49,7 +52,8 @@ class PackedFileTest : public ::testing::Test {
 };
 
 TEST_F(PackedFileTest, GivesBackWhatWasWritten) {
-  Disk env(1);
+  Disk disk(1);
+  auto& env = disk.env;
   ASSERT_TRUE(write_packed_file(env, kPath, model_, parts(), never));
   EXPECT_EQ(env.files().size(), 1u) << "nothing else is left";
   const auto file = open(env);
@@ -68,7 +72,8 @@ TEST_F(PackedFileTest, GivesBackWhatWasWritten) {
 }
 
 TEST_F(PackedFileTest, IsNotOfAnotherModelOrVersion) {
-  Disk env(1);
+  Disk disk(1);
+  auto& env = disk.env;
   std::string bytes = written();
   env.put_file(kPath, bytes);
   const auto other = PackedFile::open(env, kPath, sys::sha256(std::string_view("another")), pool_);
@@ -79,12 +84,13 @@ TEST_F(PackedFileTest, IsNotOfAnotherModelOrVersion) {
   ASSERT_FALSE(open(env));
   EXPECT_EQ(open(env).error().code, Code::kUnsupported);
   Disk empty(1);
-  EXPECT_EQ(open(empty).error().code, Code::kNotFound);
+  EXPECT_EQ(open(empty.env).error().code, Code::kNotFound);
 }
 
 TEST_F(PackedFileTest, RefusesEveryLengthButItsOwn) {
   const std::string bytes = written();
-  Disk env(1);
+  Disk disk(1);
+  auto& env = disk.env;
   for (size_t size = 0; size < bytes.size(); size += size < 512 ? 1 : 9973) {
     env.put_file(kPath, bytes.substr(0, size));
     EXPECT_FALSE(open(env)) << size;
@@ -97,7 +103,8 @@ TEST_F(PackedFileTest, RefusesAnyFlippedBitThatCounts) {
   std::string bytes = written();
   // Padding counts for nothing: it lies between the directory's digest and the first matrix.
   const size_t directory = 56 + 2 * 32 + 3 * 16 + 32, content = (directory + 63) / 64 * 64;
-  Disk env(1);
+  Disk disk(1);
+  auto& env = disk.env;
   std::mt19937 random(7);
   for (size_t at = 0; at < bytes.size(); at += at < directory ? 1 : 1 + random() % 20'000) {
     if (at >= directory && at < content) continue;
@@ -113,7 +120,8 @@ TEST_F(PackedFileTest, RefusesAnyFlippedBitThatCounts) {
 TEST_F(PackedFileTest, BelievesNoDirectory) {
   const std::string good = written();
   const size_t end = 56 + 2 * 32 + 3 * 16;
-  Disk env(1);
+  Disk disk(1);
+  auto& env = disk.env;
   const auto refuses = [&](std::string bytes) {
     const auto digest = sys::sha256(std::string_view(bytes).substr(0, end));
     std::memcpy(bytes.data() + end, digest.data(), digest.size());
@@ -151,30 +159,31 @@ TEST_F(PackedFileTest, BelievesNoDirectory) {
 TEST_F(PackedFileTest, ACrashOrAFullDiskLeavesNothingHalf) {
   size_t operations = 0;
   {
-    Disk env(1);
+    Disk disk(1);
+    auto& env = disk.env;
     ASSERT_TRUE(write_packed_file(env, kPath, model_, parts(), never));
     operations = env.operations() - 1;  // the directory was made before
   }
   for (size_t n = 1; n <= operations; ++n) {
     Disk failing(n);
-    failing.fail_operation(n);
-    EXPECT_FALSE(write_packed_file(failing, kPath, model_, parts(), never));
-    EXPECT_TRUE(failing.files().empty()) << n;
+    failing.env.fail_operation(n);
+    EXPECT_FALSE(write_packed_file(failing.env, kPath, model_, parts(), never));
+    EXPECT_TRUE(failing.env.files().empty()) << n;
 
     Disk crashing(n);
-    crashing.crash_operation(n);
-    EXPECT_FALSE(write_packed_file(crashing, kPath, model_, parts(), never));
-    crashing.restart();
-    EXPECT_TRUE(!crashing.exists(kPath) || open(crashing)) << n;
+    crashing.env.crash_operation(n);
+    EXPECT_FALSE(write_packed_file(crashing.env, kPath, model_, parts(), never));
+    crashing.env.restart();
+    EXPECT_TRUE(!crashing.env.exists(kPath) || open(crashing.env)) << n;
   }
   Disk full(1);
-  full.set_free_bytes(1u << 20);
-  EXPECT_EQ(write_packed_file(full, kPath, model_, parts(), never).error().code, Code::kLimit);
+  full.env.set_free_bytes(1u << 20);
+  EXPECT_EQ(write_packed_file(full.env, kPath, model_, parts(), never).error().code, Code::kLimit);
   Disk stopped(1);
   int left = 3;
-  EXPECT_EQ(write_packed_file(stopped, kPath, model_, parts(), [&] { return --left < 0; }).error().code,
+  EXPECT_EQ(write_packed_file(stopped.env, kPath, model_, parts(), [&] { return --left < 0; }).error().code,
             Code::kCancelled);
-  EXPECT_TRUE(stopped.files().empty());
+  EXPECT_TRUE(stopped.env.files().empty());
 }
 
 }  // namespace
