@@ -214,7 +214,7 @@ Status bench_cold(Context& context, const ModelFile& file, int rounds) {
   std::vector<double> ready, first;
   for (int round = 0; round < rounds; ++round) {
     const sys::Instant begun = context.env.now();
-    CRESSET_TRY(engine, open_engine(context, file));
+    CRESSET_TRY(engine, open_engine(context, file.path));
     ready.push_back(std::chrono::duration<double>(context.env.now() - begun).count());
     CRESSET_TRY(prefilled, engine->time_prefill(16, 0));
     first.push_back(ready.back() + prefilled.seconds);
@@ -256,7 +256,7 @@ Result<int> run_bench(Context& context) {
   if (plan.cold) CRESSET_TRY_STATUS(bench_cold(context, file, plan.rounds));
   std::vector<Point> points = points_of(plan);
   if (points.empty() && !plan.roofline) return 0;
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   RooflineRounds roofline;
   const bool has_shares = plan.prefill || plan.decode || plan.batch;
   CRESSET_TRY_STATUS(

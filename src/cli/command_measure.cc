@@ -74,7 +74,7 @@ Result<int> run_logits(Context& context) {
   CRESSET_TRY(top, parse_number(context.args.get("--top", "20"), 1, 1 << 20, "--top"));
   CRESSET_TRY(batch_max, parse_number(context.args.get("--batch", "1"), 1, 4096, "--batch"));
   CRESSET_TRY(file, find_model(context, context.args.arguments[0]));
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   const bool all = context.args.has("--all");
   std::vector<std::vector<int32_t>> batch;
   for (int number = 1;; ++number) {
@@ -114,7 +114,7 @@ Result<std::string> read_text(const std::string& line, int number) {
 
 Result<int> run_tokenize(Context& context) {
   CRESSET_TRY(file, find_model(context, context.args.arguments[0]));
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   const bool special = context.args.has("--special");
   for (int number = 1;; ++number) {
     CRESSET_TRY(line, context.terminal.read_line(kLineBytesMax));

@@ -10,6 +10,7 @@
 #include "engine/kernel/dispatch.h"
 #include "engine/load/card.h"
 #include "engine/load/gguf.h"
+#include "engine/load/packed_shelf.h"
 #include "engine/load/weights.h"
 #include "engine/model/forward.h"
 #include "engine/run/measure.h"
@@ -52,6 +53,15 @@ Result<ModelFile> open_file(sys::Env& env, const std::string& path) {
   return file;
 }
 
+int threads_of(const EngineOptions& options) {
+  return options.threads > 0 ? options.threads : std::max(1, sys::read_cpu_features().cores_online);
+}
+
+// Float32 is the reference: not in a hurry, and several times as large.
+std::string kept_directory(const EngineOptions& options) {
+  return options.arithmetic == Arithmetic::kInt8 ? options.packed_directory : "";
+}
+
 class LocalEngine final : public Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
@@ -59,7 +69,7 @@ class LocalEngine final : public Engine {
     const sys::CpuFeatures cpu = sys::read_cpu_features();
     CRESSET_TRY(kernels, choose_kernels(options.kernels, cpu));
     CRESSET_TRY(file, open_file(env, path));
-    std::unique_ptr<LocalEngine> engine(new LocalEngine(env, std::move(file), options, *kernels, cpu));
+    std::unique_ptr<LocalEngine> engine(new LocalEngine(env, std::move(file), options, *kernels));
     CRESSET_TRY_STATUS(engine->start());
     return std::unique_ptr<Engine>(std::move(engine));
   }
@@ -138,14 +148,14 @@ class LocalEngine final : public Engine {
   }
 
  private:
-  LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels,
-              const sys::CpuFeatures& cpu)
+  LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels)
       : env_(env),
         file_(std::move(file)),
         options_(options),
         kernels_(kernels),
-        threads_(options.threads > 0 ? options.threads : std::max(1, cpu.cores_online)),
-        queue_max_(static_cast<size_t>(options.queue_max)) {}
+        threads_(threads_of(options)),
+        queue_max_(static_cast<size_t>(options.queue_max)),
+        shelf_(env, kept_directory(options), options.model_sha256) {}
 
   Status start() {
     const Vocabulary& vocabulary = *file_.vocabulary;
@@ -159,8 +169,7 @@ class LocalEngine final : public Engine {
     pool_ = std::make_unique<Pool>(threads_);
     ModelConfig& config = file_.config;
     config.rope_factors.clear();
-    CRESSET_TRY(weights, Weights::load(*file_.gguf, *file_.mapped, config, options_.arithmetic, *pool_));
-    weights_ = std::move(weights);
+    CRESSET_TRY_STATUS(load_weights());
     if (options_.context_max > 0)
       config.context = std::min(config.context, static_cast<size_t>(options_.context_max));
     CRESSET_TRY(card, make_card(*file_.gguf, file_.mapped->bytes().size(), config, vocabulary));
@@ -192,10 +201,25 @@ class LocalEngine final : public Engine {
     return {};
   }
 
-  // Of what an answer depends on beside the request: the file's directory, a sample of each tensor
-  // (fine-tunes of a model differ in nothing else), the kind of arithmetic. (The instruction set is not in
-  // it: the bits are the same.)
+  Status load_weights() {
+    CRESSET_TRY(weights, Weights::load(*file_.gguf, *file_.mapped, file_.config, options_.arithmetic, *pool_,
+                                       shelf_.find(*pool_)));
+    weights_ = std::move(weights);
+    if (weights_.packed == nullptr) shelf_.keep_later(weights_.parts);
+    return {};
+  }
+
+  // Of what an answer depends on beside the request: the model, the kind of arithmetic. (The instruction set
+  // is not in it: the bits are the same.)
   std::string make_fingerprint() const {
+    const bool is_int8 = options_.arithmetic == Arithmetic::kInt8;
+    const std::string model =
+        options_.model_sha256.empty() ? sample_model() : "sha256:" + options_.model_sha256;
+    return "fp_" + sys::to_hex(sys::sha256(model + (is_int8 ? "/int8/1" : "/float32/1"))).substr(0, 12);
+  }
+
+  // The file's directory and a sample of each tensor: fine-tunes of a model differ in nothing else.
+  std::string sample_model() const {
     constexpr size_t kSample = 4096;
     sys::Sha256 hash;
     const auto bytes = file_.mapped->bytes();
@@ -208,10 +232,9 @@ class LocalEngine final : public Engine {
           ->release_pages();  // a touched page brings its neighbours: they would add up to half the file
     }
     hash.update(bytes.subspan(0, head));
-    hash.update(std::to_string(bytes.size()) +
-                (options_.arithmetic == Arithmetic::kInt8 ? "/int8/1" : "/float32/1"));
+    hash.update(std::to_string(bytes.size()));
     file_.mapped->release_pages();
-    return "fp_" + sys::to_hex(hash.finish()).substr(0, 12);
+    return sys::to_hex(hash.finish());
   }
 
   // The preparer's thread: templates and tokenising, so that a long prompt holds up nobody's step.
@@ -347,6 +370,7 @@ class LocalEngine final : public Engine {
   std::unique_ptr<PromptMaker> prompts_;
   std::unique_ptr<Pool> pool_;
   Weights weights_;
+  PackedShelf shelf_;  // reads weights_
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Forward> forward_;
   std::unique_ptr<Scheduler> scheduler_;
@@ -359,6 +383,17 @@ class LocalEngine final : public Engine {
 };
 
 }  // namespace
+
+Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options) {
+  const PackedShelf shelf(env, kept_directory(options), options.model_sha256);
+  if (!shelf.keeps())
+    return fail(Code::kUnsupported, "the repacked weights of such a model are not kept", path);
+  CRESSET_TRY(file, open_file(env, path));
+  Pool pool(threads_of(options));
+  if (shelf.find(pool) != nullptr) return {};
+  CRESSET_TRY(weights, Weights::load(*file.gguf, *file.mapped, file.config, Arithmetic::kInt8, pool));
+  return shelf.keep(weights.parts);
+}
 
 Result<std::unique_ptr<Engine>> Engine::open(sys::Env& env, const std::string& path,
                                              const EngineOptions& options) {

@@ -34,6 +34,9 @@ struct EngineOptions {
   int sequences_max = 64;     // computed at once; more wait in the queue
   int queue_max = 512;        // waiting requests; more are kUnavailable
   int step_tokens_max = 512;  // tokens of one forward pass
+  // The SHA-256 of the file in hex, where the caller knows it, and the directory in which the repacked
+  // weights of such a file are kept for the next start (load/packed_file.h); either empty: they are not kept.
+  std::string model_sha256 = {}, packed_directory = {};
 };
 
 // What the file says of itself, for `show`, /v1/models and doctor.
@@ -108,7 +111,8 @@ class Engine {
  public:
   // Maps and checks the file, prepares the weights, starts the threads. Blocks (read docs/ARCHITECTURE.md on
   // the repacked weights: the file's pages are dropped as they are repacked, so resident memory stays at one
-  // copy).
+  // copy). Repacked weights that were kept are mapped instead; where there are none, a thread of low priority
+  // keeps them a moment after the start.
   static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
                                               const EngineOptions& options);
   virtual ~Engine() = default;
@@ -151,6 +155,9 @@ class Engine {
 
 // Reads a file's card without preparing weights or starting threads: the same checks as open().
 Result<ModelCard> read_card(sys::Env& env, const std::string& path);
+
+// Keeps a model's repacked weights as these options say, so that its first start is as quick as any.
+Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options);
 
 // What these options would use on this machine: "avx512-vnni", or an error that says what is missing.
 Result<std::string> kernel_name_for(KernelKind kind);

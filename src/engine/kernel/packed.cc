@@ -269,6 +269,10 @@ size_t panel_bytes(Format format, size_t columns) {
   return (bytes + 63) / 64 * 64;
 }
 
+size_t packed_columns(Format format) {
+  return unit_of(format).columns;
+}
+
 PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns)
     : format_(format), rows_(rows), columns_(columns), panel_bytes_(engine::panel_bytes(format, columns)) {
   CHECK(columns % unit_of(format).columns == 0);
@@ -276,7 +280,15 @@ PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns)
   if (bytes_ == 0) return;
   void* data = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(data != MAP_FAILED);
-  data_ = static_cast<unsigned char*>(data);
+  data_ = own_ = static_cast<unsigned char*>(data);
+}
+
+PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns, std::span<const std::byte> packed)
+    : format_(format), rows_(rows), columns_(columns), panel_bytes_(engine::panel_bytes(format, columns)) {
+  CHECK(columns % unit_of(format).columns == 0);
+  bytes_ = panels() * panel_bytes_;
+  CHECK(packed.size() == bytes_ && reinterpret_cast<uintptr_t>(packed.data()) % kPackedAlignment == 0);
+  data_ = reinterpret_cast<const unsigned char*>(packed.data());
 }
 
 PackedMatrix::PackedMatrix(PackedMatrix&& other) noexcept {
@@ -290,24 +302,25 @@ PackedMatrix& PackedMatrix::operator=(PackedMatrix&& other) noexcept {
   std::swap(panel_bytes_, other.panel_bytes_);
   std::swap(bytes_, other.bytes_);
   std::swap(data_, other.data_);
+  std::swap(own_, other.own_);
   return *this;
 }
 
 PackedMatrix::~PackedMatrix() {
-  if (data_ != nullptr) ::munmap(data_, bytes_);
+  if (own_ != nullptr) ::munmap(own_, bytes_);
 }
 
 void PackedMatrix::pack(std::span<const std::byte> file, Format file_format, size_t first_panel,
                         size_t end_panel) {
   const Unit unit = unit_of(format_);
   const size_t row_size = row_bytes(file_format, columns_).value_or(0);
-  CHECK(file.size() == row_size * rows_);
+  CHECK(file.size() == row_size * rows_ && own_ != nullptr);
   const bool same = file_format == format_;
   CHECK(same || format_ == Format::kF32);
   const size_t in_unit = traits(format_).block_bytes;
   std::vector<float> floats(same ? 0 : columns_);
   for (size_t p = first_panel; p < end_panel; ++p) {
-    unsigned char* out = data_ + p * panel_bytes_;
+    unsigned char* out = own_ + p * panel_bytes_;
     const size_t rows = std::min(kRows, rows_ - p * kRows);
     for (size_t r = 0; r < rows; ++r) {
       const std::span<const std::byte> row = file.subspan((p * kRows + r) * row_size, row_size);

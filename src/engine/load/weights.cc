@@ -168,6 +168,40 @@ Status visit_tensors(const Gguf& file, ModelConfig& config, Weights& weights, co
   return shelf.finish();
 }
 
+// Packs matrices on the pool and lets go of the file's pages on the way.
+class Packer {
+ public:
+  Packer(const sys::MappedFile& mapped, Pool& pool) : mapped_(mapped), pool_(pool) {}
+
+  void pack(PackedMatrix& out, const GgufTensor& tensor) {
+    constexpr uint64_t kReleaseEvery = 4u << 20;
+    // A table of embeddings may be most of the file: it, too, is never resident twice.
+    const uint64_t panel_bytes = std::max<uint64_t>(1, tensor.bytes.size() / out.panels());
+    const size_t slice = std::max<size_t>(8, static_cast<size_t>(kReleaseEvery / panel_bytes));
+    for (size_t first = 0; first < out.panels(); first += slice) {
+      const size_t count = std::min(slice, out.panels() - first);
+      pool_.run([&](Worker& worker) {
+        worker.parallel_for(count, 8, [&](size_t begin, size_t end) {
+          out.pack(tensor.bytes, tensor.format, first + begin, first + end);
+        });
+      });
+      since_release_ += count * panel_bytes;
+      if (since_release_ < kReleaseEvery) continue;
+      mapped_.release_pages();
+      since_release_ = 0;
+    }
+  }
+
+ private:
+  const sys::MappedFile& mapped_;
+  Pool& pool_;
+  uint64_t since_release_ = 0;
+};
+
+bool is_same_matrix(const PackedPart& a, const PackedPart& b) {
+  return a.tensor == b.tensor && a.format == b.format && a.rows == b.rows && a.columns == b.columns;
+}
+
 Status read_vector(std::vector<float>& out, const GgufTensor& tensor) {
   out.resize(tensor.columns());
   dequantise_row(tensor.format, tensor.bytes, out);
@@ -177,36 +211,42 @@ Status read_vector(std::vector<float>& out, const GgufTensor& tensor) {
 }  // namespace
 
 Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config,
-                              Arithmetic arithmetic, Pool& pool) {
-  constexpr uint64_t kReleaseEvery = 4u << 20;
+                              Arithmetic arithmetic, Pool& pool, std::unique_ptr<PackedFile> packed) {
   Weights weights;
-  uint64_t since_release = 0;
-  const Receiver receiver{
-      .matrix = [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
-        out = PackedMatrix(arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format, tensor.rows(),
-                           tensor.columns());
-        weights.bytes += out.bytes();
-        // A table of embeddings may be most of the file: it, too, is never resident twice.
-        const uint64_t panel_bytes = std::max<uint64_t>(1, tensor.bytes.size() / out.panels());
-        const size_t slice = std::max<size_t>(8, static_cast<size_t>(kReleaseEvery / panel_bytes));
-        for (size_t first = 0; first < out.panels(); first += slice) {
-          const size_t count = std::min(slice, out.panels() - first);
-          pool.run([&](Worker& worker) {
-            worker.parallel_for(count, 8, [&](size_t begin, size_t end) {
-              out.pack(tensor.bytes, tensor.format, first + begin, first + end);
-            });
-          });
-          since_release += count * panel_bytes;
-          if (since_release < kReleaseEvery) continue;
-          mapped.release_pages();
-          since_release = 0;
-        }
-        return {};
-      },
-      .vector = read_vector};
+  Packer packer(mapped, pool);
+  bool is_other = false;  // `packed` is not of these matrices
+  const Receiver receiver{.matrix = [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
+                            const Format format =
+                                arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format;
+                            PackedPart part{static_cast<uint32_t>(&tensor - file.tensors().data()),
+                                            format,
+                                            tensor.rows(),
+                                            tensor.columns(),
+                                            {}};
+                            if (packed != nullptr) {
+                              const std::vector<PackedPart>& parts = packed->parts();
+                              is_other = is_other || weights.parts.size() >= parts.size() ||
+                                         !is_same_matrix(part, parts[weights.parts.size()]);
+                              if (is_other) return {};
+                              part.bytes = parts[weights.parts.size()].bytes;
+                              out = PackedMatrix(format, part.rows, part.columns, part.bytes);
+                            } else {
+                              out = PackedMatrix(format, part.rows, part.columns);
+                              packer.pack(out, tensor);
+                              part.bytes = out.data();
+                            }
+                            weights.bytes += out.bytes();
+                            weights.parts.push_back(part);
+                            return {};
+                          },
+                          .vector = read_vector};
   CRESSET_TRY_STATUS(visit_tensors(file, config, weights, receiver));
   mapped.release_pages();
+  if (packed != nullptr && (is_other || weights.parts.size() != packed->parts().size())) {
+    return load(file, mapped, config, arithmetic, pool, nullptr);
+  }
   weights.file = &mapped;
+  weights.packed = std::move(packed);
   return weights;
 }
 

@@ -11,6 +11,7 @@
 #include <span>
 #include <vector>
 
+#include "base/zeroed.h"
 #include "engine/engine.h"
 #include "engine/kernel/kernels.h"
 #include "engine/load/weights.h"
@@ -101,7 +102,7 @@ class Forward {
   std::vector<Task> tasks_;
   std::vector<size_t> split_groups_;  // first task of each query group whose chunks are spread over tasks
 
-  std::vector<float> x_, query_, key_, value_, attended_, gate_, up_, block_out_;
+  ZeroedVector<float> x_, query_, key_, value_, attended_, gate_, up_, block_out_;
   Activations normed_, attention_in_, feed_in_, logits_in_;
   ProductScratch product_scratch_;
   std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]

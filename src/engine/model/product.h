@@ -8,6 +8,7 @@
 #include <span>
 #include <vector>
 
+#include "base/zeroed.h"
 #include "engine/kernel/kernels.h"
 #include "engine/kernel/packed.h"
 #include "engine/run/pool.h"
@@ -44,8 +45,8 @@ class Activations {
 
  private:
   size_t columns_ = 0;
-  std::vector<float> floats_;
-  std::vector<ActivationBlock> blocks_, rest_;  // see activation_index
+  ZeroedVector<float> floats_;
+  ZeroedVector<ActivationBlock> blocks_, rest_;  // see activation_index
 };
 
 // Each thread's room for the kernels.
