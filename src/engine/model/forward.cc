@@ -15,7 +15,7 @@ namespace {
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group
-constexpr size_t kHeadSizeMax = 512;  // that config.cc lets through
+constexpr size_t kHeadSizeMax = 512;    // that config.cc lets through
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -194,7 +194,7 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   mark(worker, Part::kNorms);
   if (config_.layer[layer].has_experts) {
     experts_.run(worker, product_scratch_, w.experts, normed_, rows, x_.data());
-    mark(worker, Part::kDown);
+    mark(worker, Part::kExperts);
     return;
   }
   multiply(worker, normed_, rows, Rounding::kPlain,
