@@ -254,9 +254,10 @@ TEST_F(Installed, BenchSaysWhatShareOfTheMachineIsReached) {
   // 10 tokens in 0.1 s: 1e9 bytes of 2e9.
   EXPECT_EQ(lines[1].find("bandwidth_share")->as_number(), 0.5);
   EXPECT_EQ(lines[1].find("peak_share"), nullptr);
-  EXPECT_EQ(lines[3].write(),
-            R"({"bench":"batch","sequences":16,"tokens":10,"depth":0,"tok_s":1600.0,"min":1600.0,"max":1600.0,)"
-            R"("n":3,"peak_share":0.8,"bandwidth_share":0.5,"kernels":"scalar"})");
+  EXPECT_EQ(
+      lines[3].write(),
+      R"({"bench":"batch","sequences":16,"tokens":10,"depth":0,"tok_s":1600.0,"min":1600.0,"max":1600.0,)"
+      R"("n":3,"peak_share":0.8,"bandwidth_share":0.5,"kernels":"scalar"})");
 }
 
 TEST_F(Installed, BenchPrintsTheRooflineAndThePartsOfAPass) {

@@ -27,7 +27,7 @@ template <PackedFormat kFormat>
 inline __attribute__((always_inline)) float scaled_sum(const ActivationBlock& x, int h) {
   if constexpr (!has_halves(kFormat)) return x.scaled_sum;
   const int32_t bias = h == 0 ? x.half_bias : x.bias - x.half_bias;
-  return x.scale * (static_cast<float>(bias) * (-1.0f / 128));
+  return x.scale * static_cast<float>(bias / -128);
 }
 
 // ---- expanded panels ----

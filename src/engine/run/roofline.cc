@@ -76,7 +76,8 @@ class Meter {
 }  // namespace
 
 const Peaks& peaks_of(const Kernels& kernels) {
-  if (&kernels == kAvx512Kernels && kAvx512Peaks != nullptr) return *kAvx512Peaks;
+  if ((&kernels == kAvx512Kernels || &kernels == kAvx512Bf16Kernels) && kAvx512Peaks != nullptr)
+    return *kAvx512Peaks;
   if (&kernels == kAvx2Kernels && kAvx2Peaks != nullptr) return *kAvx2Peaks;
   return *kScalarPeaks;
 }
