@@ -100,10 +100,11 @@ enum class Part : int {
   kGateUp,
   kActivation,
   kDown,
+  kExperts,  // all of a mixture: router, gate, up, activation, down
   kLogits,
   kWaiting,  // at barriers, for other threads
 };
-constexpr size_t kPartCount = 11;
+constexpr size_t kPartCount = 12;
 std::string_view to_string(Part part);               // "gate_up"
 using PartSeconds = std::array<double, kPartCount>;  // of all threads together
 

@@ -216,6 +216,15 @@ TEST(Golden, Gemma3LogProbabilitiesAreThoseOfTransformers) {
   expect_log_probabilities(*env, path, "gemma3");
 }
 
+// A file of one's own: CRESSET_GOLDEN_QWEN2=MODEL, with logits-qwen2.json in CRESSET_GOLDEN_DIR.
+TEST(Golden, ANamedQwen2AnswersAsTransformersDoes) {
+  const char* path = std::getenv("CRESSET_GOLDEN_QWEN2");
+  if (path == nullptr) GTEST_SKIP() << "CRESSET_GOLDEN_QWEN2 names no file";
+  const auto env = sys::make_posix_env();
+  expect_log_probabilities(*env, path, "qwen2");
+  expect_continuations(*env, path, "qwen2", {151643, 151645});
+}
+
 TEST(Golden, SmolLM2ContinuesGreedilyAsTransformersDoes) {
   const std::string path = testing::default_model_path();
   if (path.empty()) GTEST_SKIP() << "no SmolLM2 model file";

@@ -90,7 +90,8 @@ std::vector<double> expected_row(const Mixture& m, const float* in) {
   for (size_t e = 0; e < count; ++e) score[e] = std::exp(dot(m.router, e, x.data(), kWidth));
   std::vector<size_t> order(count);
   std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return score[a] > score[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return score[a] != score[b] ? score[a] > score[b] : a < b; });
   double total = 0;
   for (size_t k = 0; k < (m.config.experts.is_renormalised ? used : count); ++k) total += score[order[k]];
   std::vector<double> out(kWidth, 0.5);

@@ -194,7 +194,7 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   mark(worker, Part::kNorms);
   if (config_.layer[layer].has_experts) {
     experts_.run(worker, product_scratch_, w.experts, normed_, rows, x_.data());
-    mark(worker, Part::kDown);
+    mark(worker, Part::kExperts);
     return;
   }
   multiply(worker, normed_, rows, Rounding::kPlain,

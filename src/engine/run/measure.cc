@@ -1,6 +1,7 @@
 #include "engine/run/measure.h"
 
 #include <algorithm>
+#include <cmath>
 #include <vector>
 
 #include "base/check.h"
@@ -93,6 +94,8 @@ std::string_view to_string(Part part) {
       return "activation";
     case Part::kDown:
       return "down";
+    case Part::kExperts:
+      return "experts";
     case Part::kLogits:
       return "logits";
     case Part::kWaiting:
@@ -103,17 +106,30 @@ std::string_view to_string(Part part) {
 
 Work work_of(const ModelConfig& config, const Weights& weights, const KvShape& kv, const Course& course,
              size_t rows_max) {
-  double layers = 0;
+  const double used_share = config.experts.count == 0 ? 0
+                                                      : static_cast<double>(config.experts.used) /
+                                                            static_cast<double>(config.experts.count);
+  double layers = 0, expert_bytes = 0;  // layers: weights that a token meets
   for (const LayerWeights& w : weights.layers) {
-    for (const PackedMatrix* m : {&w.query, &w.key, &w.value, &w.attention_output, &w.gate, &w.up, &w.down})
+    for (const PackedMatrix* m :
+         {&w.query, &w.key, &w.value, &w.attention_output, &w.gate, &w.up, &w.down, &w.experts.router})
       layers += weights_of(*m);
+    for (const auto* matrices : {&w.experts.gate, &w.experts.up, &w.experts.down}) {
+      for (const PackedMatrix& m : *matrices) {
+        layers += used_share * weights_of(m);
+        expert_bytes += static_cast<double>(m.bytes());
+      }
+    }
   }
   const size_t passes = course.is_decode ? course.tokens : (course.tokens + rows_max - 1) / rows_max;
   const double tokens = static_cast<double>(course.sequences * course.tokens);
   const double logit_rows = course.is_decode ? tokens : static_cast<double>(course.sequences);
   Work work;
   work.weight_operations = 2 * (layers * tokens + weights_of(weights.output) * logit_rows);
-  work.bytes_read = static_cast<double>(weights.bytes) * static_cast<double>(passes);
+  // Of the experts, as many are read as rows that choose independently leave out none of.
+  const double rows = tokens / static_cast<double>(passes);
+  const double unread_bytes = expert_bytes * std::pow(1 - used_share, rows);
+  work.bytes_read = (static_cast<double>(weights.bytes) - unread_bytes) * static_cast<double>(passes);
   // A pass of prefill reads what its last token sees.
   const double position_bytes = static_cast<double>(2 * kv.kv_heads * kv.head_size * kv.element_bytes());
   for (size_t pass = 0; pass < passes; ++pass) {

@@ -24,7 +24,8 @@ struct Course {
 // The least that a course has to do, from the shapes alone.
 struct Work {
   double weight_operations = 0;  // a multiplication with a weight and its addition are two
-  double bytes_read = 0;         // every weight once a pass, and the keys and values that may be seen
+  // Every weight once a pass (of experts, those that are chosen), and the keys and values that may be seen.
+  double bytes_read = 0;
 };
 Work work_of(const ModelConfig& config, const Weights& weights, const KvShape& kv, const Course& course,
              size_t rows_max);

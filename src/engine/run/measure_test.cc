@@ -46,6 +46,21 @@ TEST(Measure, AWindowBoundsWhatIsRead) {
                    position * (100 + 8));
 }
 
+TEST(Measure, OfAMixtureTheChosenExpertsCount) {
+  TinyEngine engine(
+      {.architecture = "qwen3moe", .layers = 1, .feed_forward = 128, .experts = 5, .experts_used = 2});
+  const auto one = engine->time_prefill(1, 0), two = engine->time_prefill(2, 0);
+  ASSERT_TRUE(one && two);
+  // As above, but for two of five experts and the router.
+  const double layer = 2.0 * (2 * 64 * 64 + 2 * 32 * 64 + 5 * 64 + 2 * 3 * 128 * 64);
+  EXPECT_NEAR(two->weight_operations - one->weight_operations, layer, 1e-6);
+  // An expert in Q8_0: three matrices of 16 pieces of 16 x 32 weights, each with its 16 scales.
+  const double experts = 5.0 * 3 * 16 * (16 * 32 + 16 * 2), position = 2 * 2 * 16 * 2;
+  const double dense = static_cast<double>(engine->stats().weights_bytes) - experts;
+  EXPECT_NEAR(one->bytes_read, dense + experts * 2 / 5 + position, 1e-6);
+  EXPECT_NEAR(two->bytes_read, dense + experts * (1 - 0.6 * 0.6) + 2 * position, 1e-6);
+}
+
 TEST(Measure, WhatDoesNotFitIsRefusedAndNothingIsLeftBehind) {
   TinyEngine engine({.context = 64}, {.threads = 2, .step_tokens_max = 16});
   const auto code = [](const auto& result) { return result.error().code; };
