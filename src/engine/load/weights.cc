@@ -215,31 +215,29 @@ Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, M
   Weights weights;
   Packer packer(mapped, pool);
   bool is_other = false;  // `packed` is not of these matrices
-  const Receiver receiver{.matrix = [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
-                            const Format format =
-                                arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format;
-                            PackedPart part{static_cast<uint32_t>(&tensor - file.tensors().data()),
-                                            format,
-                                            tensor.rows(),
-                                            tensor.columns(),
-                                            {}};
-                            if (packed != nullptr) {
-                              const std::vector<PackedPart>& parts = packed->parts();
-                              is_other = is_other || weights.parts.size() >= parts.size() ||
-                                         !is_same_matrix(part, parts[weights.parts.size()]);
-                              if (is_other) return {};
-                              part.bytes = parts[weights.parts.size()].bytes;
-                              out = PackedMatrix(format, part.rows, part.columns, part.bytes);
-                            } else {
-                              out = PackedMatrix(format, part.rows, part.columns);
-                              packer.pack(out, tensor);
-                              part.bytes = out.data();
-                            }
-                            weights.bytes += out.bytes();
-                            weights.parts.push_back(part);
-                            return {};
-                          },
-                          .vector = read_vector};
+  const Receiver receiver{
+      .matrix = [&](PackedMatrix& out, const GgufTensor& tensor) -> Status {
+        const Format format = arithmetic == Arithmetic::kFloat32 ? Format::kF32 : tensor.format;
+        // By name: an expert's tensor is a part of the one in the file.
+        const auto index = file.find_tensor(std::string(tensor.name)) - file.tensors().data();
+        PackedPart part{static_cast<uint32_t>(index), format, tensor.rows(), tensor.columns(), {}};
+        if (packed != nullptr) {
+          const std::vector<PackedPart>& parts = packed->parts();
+          is_other = is_other || weights.parts.size() >= parts.size() ||
+                     !is_same_matrix(part, parts[weights.parts.size()]);
+          if (is_other) return {};
+          part.bytes = parts[weights.parts.size()].bytes;
+          out = PackedMatrix(format, part.rows, part.columns, part.bytes);
+        } else {
+          out = PackedMatrix(format, part.rows, part.columns);
+          packer.pack(out, tensor);
+          part.bytes = out.data();
+        }
+        weights.bytes += out.bytes();
+        weights.parts.push_back(part);
+        return {};
+      },
+      .vector = read_vector};
   CRESSET_TRY_STATUS(visit_tensors(file, config, weights, receiver));
   mapped.release_pages();
   if (packed != nullptr && (is_other || weights.parts.size() != packed->parts().size())) {
