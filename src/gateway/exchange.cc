@@ -1,11 +1,20 @@
 #include "gateway/exchange.h"
 
+#include "wire/anthropic.h"
 #include "wire/openai_chat.h"
 
 namespace cresset::gateway {
 
+const wire::Codec* spoken_codec(const Exchange& exchange) {
+  if (exchange.target.endpoint != nullptr && exchange.target.endpoint->codec != nullptr)
+    return exchange.target.endpoint->codec;
+  // Anthropic's clients ask for models where OpenAI's do; a header tells them apart.
+  const bool is_anthropic = net::count_header(exchange.http().headers, "anthropic-version") > 0;
+  return is_anthropic ? &wire::anthropic_codec() : nullptr;
+}
+
 Verdict refuse(Exchange& exchange, const wire::Fault& fault) {
-  const wire::Codec* codec = exchange.target.endpoint != nullptr ? exchange.target.endpoint->codec : nullptr;
+  const wire::Codec* codec = spoken_codec(exchange);
   reply_json(exchange, codec != nullptr ? codec->encode_error(fault) : wire::encode_openai_error(fault));
   exchange.response.status = wire::http_status(fault);
   if (fault.retry_after_s > 0) {
@@ -27,8 +36,11 @@ void add_common_headers(const Exchange& exchange, net::Headers& headers) {
   headers.emplace_back("X-Content-Type-Options", "nosniff");
   if (exchange.candidate < exchange.plan.candidates.size()) {
     const Candidate& candidate = exchange.plan.candidates[exchange.candidate];
+    // A name from a provider's catalogue or from the client: what is no header stays out.
     headers.emplace_back("X-Cresset-Route", candidate.id + "; " + candidate.reason);
   }
+  if (!exchange.dropped.empty()) headers.emplace_back("X-Cresset-Dropped", exchange.dropped);
+  for (const auto& header : exchange.origin.rate_limits) headers.push_back(header);
 }
 
 }  // namespace cresset::gateway
