@@ -210,6 +210,8 @@ TEST(Dialects, ModelListsHaveTheShapeOfWhoAsks) {
             std::string::npos);
   EXPECT_NE(bench.get("/v1beta/models")->body().find(R"({"name":"models/local/small:latest")"),
             std::string::npos);
+  EXPECT_NE(bench.get("/v1/models", {{"x-goog-api-key", "k"}})->body().find("{\"models\":[{\"name\":"),
+            std::string::npos);
   EXPECT_NE(bench.get("/api/tags")->body().find(R"("name":"small:latest")"), std::string::npos);
   EXPECT_EQ(bench.post("/api/show", R"({"model":"small"})")->status(), 200);
   EXPECT_EQ(bench.get("/v1beta/models/lab/big-1")->status(), 200);

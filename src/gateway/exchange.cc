@@ -1,6 +1,7 @@
 #include "gateway/exchange.h"
 
 #include "wire/anthropic.h"
+#include "wire/gemini.h"
 #include "wire/openai_chat.h"
 
 namespace cresset::gateway {
@@ -8,9 +9,12 @@ namespace cresset::gateway {
 const wire::Codec* spoken_codec(const Exchange& exchange) {
   if (exchange.target.endpoint != nullptr && exchange.target.endpoint->codec != nullptr)
     return exchange.target.endpoint->codec;
-  // Anthropic's clients ask for models where OpenAI's do; a header tells them apart.
-  const bool is_anthropic = net::count_header(exchange.http().headers, "anthropic-version") > 0;
-  return is_anthropic ? &wire::anthropic_codec() : nullptr;
+  // Anthropic's and Google's clients ask for models where OpenAI's do; headers tell them apart.
+  const net::Headers& headers = exchange.http().headers;
+  if (net::count_header(headers, "anthropic-version") > 0) return &wire::anthropic_codec();
+  const bool is_google =
+      net::count_header(headers, "x-goog-api-key") + net::count_header(headers, "x-goog-api-client") > 0;
+  return is_google ? &wire::gemini_codec() : nullptr;
 }
 
 Verdict refuse(Exchange& exchange, const wire::Fault& fault) {

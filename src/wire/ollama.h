@@ -15,6 +15,9 @@ namespace cresset::wire {
 const Codec& ollama_chat_codec();
 const Codec& ollama_generate_codec();
 
+// Of /api/chat, else of /api/generate (ollama_request.cc).
+Decoded<chat::Request> decode_ollama_request(std::string_view body, bool is_chat);
+
 // {"error":"…"}
 std::string encode_ollama_error(const Fault& fault);
 

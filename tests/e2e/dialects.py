@@ -22,7 +22,8 @@ class Dialects(harness.ServedTest):
 
     def test_anthropic(self):
         client = anthropic.Anthropic(base_url=self.url, api_key="none", max_retries=0)
-        ask = {"model": harness.MODEL_NAME, "max_tokens": 12, "temperature": 0, "messages": [{"role": "user", "content": ASK}]}
+        ask = {"model": harness.MODEL_NAME, "max_tokens": 12, "extra_body": {"temperature": 0},
+               "messages": [{"role": "user", "content": ASK}]}
         whole = client.messages.create(**ask)
         self.assertEqual(whole.content[0].text, self.said)
         self.assertEqual(whole.stop_reason, "max_tokens")
@@ -44,10 +45,10 @@ class Dialects(harness.ServedTest):
         whole = client.responses.create(**ask)
         self.assertEqual(whole.output_text, self.said)
         self.assertEqual(whole.status, "incomplete")
-        with client.responses.stream(**ask) as stream:
-            text = "".join(e.delta for e in stream if e.type == "response.output_text.delta")
-            self.assertEqual(stream.get_final_response().output_text, text)
-        self.assertEqual(text, self.said)
+        events = list(client.responses.create(**ask, stream=True))
+        self.assertEqual("".join(e.delta for e in events if e.type == "response.output_text.delta"), self.said)
+        self.assertEqual(events[-1].type, "response.incomplete")
+        self.assertEqual(events[-1].response.output_text, self.said)
         with self.assertRaises(openai.BadRequestError) as caught:
             client.responses.create(**ask, tools=[{"type": "function", "name": "f", "parameters": {}, "strict": False}])
         self.assertEqual(caught.exception.param, "tools")
