@@ -66,7 +66,7 @@ struct Part;
 struct ToolResult {
   std::string id{};
   std::string name{};  // where the dialect states it
-  std::vector<Part> parts{};
+  std::vector<Part> parts;
   bool is_error = false;
   bool is_custom = false;
   bool operator==(const ToolResult& other) const;

@@ -200,6 +200,17 @@ TEST(Dialects, ALabelledRequestStaysHere) {
   EXPECT_NE(call->body().find("permission_error"), std::string::npos);
 }
 
+TEST(Dialects, AModelsNameCannotBecomeAHeaderOfItsOwn) {
+  GatewayBench bench;
+  auto call =
+      bench.post("/v1/chat/completions",
+                 R"({"model":"gpu/x\r\nSet-Cookie: a=b","messages":[{"role":"user","content":"x"}]})");
+  auto& asked = *bench.remote.asked.at(0);
+  for (auto event : {started(1), text("a"), finished(1)}) asked.sink->on_event(event);
+  bench.settle();
+  EXPECT_EQ(call->header("X-Cresset-Route"), "gpu/x__Set-Cookie: a=b; attached engine gpu");
+}
+
 TEST(Dialects, ModelListsHaveTheShapeOfWhoAsks) {
   GatewayBench bench;
   EXPECT_NE(bench.get("/v1/models")->body().find(R"("id":"lab/big-1","object":"model")"), std::string::npos);

@@ -6,6 +6,20 @@
 
 namespace cresset::gateway {
 
+namespace {
+
+// A provider's model has whatever name its client gave it: what cannot stand in a header stays out.
+std::string header_text(std::string text) {
+  constexpr size_t kBytesMax = 512;
+  if (text.size() > kBytesMax) text.resize(kBytesMax);
+  for (char& c : text) {
+    if (c < ' ' || c > '~') c = '_';
+  }
+  return text;
+}
+
+}  // namespace
+
 const wire::Codec* spoken_codec(const Exchange& exchange) {
   if (exchange.target.endpoint != nullptr && exchange.target.endpoint->codec != nullptr)
     return exchange.target.endpoint->codec;
@@ -40,8 +54,7 @@ void add_common_headers(const Exchange& exchange, net::Headers& headers) {
   headers.emplace_back("X-Content-Type-Options", "nosniff");
   if (exchange.candidate < exchange.plan.candidates.size()) {
     const Candidate& candidate = exchange.plan.candidates[exchange.candidate];
-    // A name from a provider's catalogue or from the client: what is no header stays out.
-    headers.emplace_back("X-Cresset-Route", candidate.id + "; " + candidate.reason);
+    headers.emplace_back("X-Cresset-Route", header_text(candidate.id + "; " + candidate.reason));
   }
   if (!exchange.dropped.empty()) headers.emplace_back("X-Cresset-Dropped", exchange.dropped);
   for (const auto& header : exchange.origin.rate_limits) headers.push_back(header);

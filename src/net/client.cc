@@ -29,6 +29,7 @@ using boost::system::error_code;
 
 constexpr std::chrono::milliseconds kSweep{100};  // how exactly time limits are kept
 constexpr size_t kSpareHandlesMax = 64;
+constexpr size_t kPlacesMax = 256;
 
 // One of libcurl's sockets on the loop. It stays registered while libcurl keeps the connection, so that a
 // request on a kept connection costs no registration.
@@ -57,6 +58,7 @@ class CurlClient final : public Client, public CallHost {
 
   ~CurlClient() override {
     for (CurlCall* call : std::unordered_set<CurlCall*>(calls_)) call->cancel();
+    bury();
     curl_multi_cleanup(multi_);
     for (CURL* easy : spare_) curl_easy_cleanup(easy);
     for (auto& [fd, watch] : watches_) watch->descriptor.release();
@@ -65,7 +67,7 @@ class CurlClient final : public Client, public CallHost {
 
   Result<std::shared_ptr<ClientCall>> start(ClientRequest request,
                                             std::shared_ptr<Receiver> receiver) override {
-    CRESSET_TRY(place, read_place(request.url));
+    CRESSET_TRY(place, place_of(request.url));
     CRESSET_TRY_STATUS(check_place(place, request.allow_plain));
     auto call =
         std::make_shared<CurlCall>(*this, std::move(request), std::move(receiver), options_.head_bytes_max);
@@ -73,13 +75,12 @@ class CurlClient final : public Client, public CallHost {
     if (spare_.empty()) {
       easy = curl_easy_init();
       if (easy == nullptr) return fail(Code::kInternal, "libcurl does not start");
+      prepare(easy);
     } else {
       easy = spare_.back();
       spare_.pop_back();
     }
     call->set_up(easy, place);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &CurlClient::close_thunk);
-    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, static_cast<void*>(this));
     calls_.insert(call.get());
     CHECK(curl_multi_add_handle(multi_, easy) == CURLM_OK);
     watch_time();
@@ -92,14 +93,14 @@ class CurlClient final : public Client, public CallHost {
     CURL* easy = call.take_easy();
     if (easy == nullptr) return;
     if (depth_ > 0) {  // within libcurl: it must not lose the handle under its feet
-      doomed_.push_back(easy);
+      doomed_.push_back({easy, call.is_plain()});
       curl_easy_setopt(easy, CURLOPT_PRIVATE, nullptr);
       asio::post(io_, [this, alive = alive_] {
         if (*alive != nullptr) bury();
       });
       return;
     }
-    release(easy);
+    release(easy, call.is_plain());
   }
 
   void pause(void* easy, bool is_paused) override {
@@ -116,17 +117,33 @@ class CurlClient final : public Client, public CallHost {
   }
 
  private:
-  void release(CURL* easy) {
+  // Reading a URL costs as much as the rest of a start, and there are few of them.
+  Result<Place> place_of(const std::string& url) {
+    const auto known = places_.find(url);
+    if (known != places_.end()) return known->second;
+    CRESSET_TRY(place, read_place(url));
+    if (places_.size() >= kPlacesMax) places_.clear();
+    places_.emplace(url, place);
+    return place;
+  }
+
+  void prepare(CURL* easy) {
+    CurlCall::prepare(easy);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETFUNCTION, &CurlClient::close_thunk);
+    curl_easy_setopt(easy, CURLOPT_CLOSESOCKETDATA, static_cast<void*>(this));
+  }
+
+  void release(CURL* easy, bool is_plain) {
     curl_multi_remove_handle(multi_, easy);
-    if (spare_.size() < kSpareHandlesMax) {
+    if (spare_.size() >= kSpareHandlesMax) return curl_easy_cleanup(easy);
+    if (!is_plain) {
       curl_easy_reset(easy);
-      spare_.push_back(easy);
-    } else {
-      curl_easy_cleanup(easy);
+      prepare(easy);
     }
+    spare_.push_back(easy);
   }
   void bury() {
-    for (CURL* easy : std::exchange(doomed_, {})) release(easy);
+    for (const auto& [easy, is_plain] : std::exchange(doomed_, {})) release(easy, is_plain);
   }
 
   static int socket_thunk(CURL*, curl_socket_t fd, int action, void* self, void*) {
@@ -256,7 +273,9 @@ class CurlClient final : public Client, public CallHost {
   CURLM* multi_;
   std::unordered_map<int, std::shared_ptr<Watch>> watches_;
   std::unordered_set<CurlCall*> calls_;
-  std::vector<CURL*> spare_, doomed_;
+  std::vector<CURL*> spare_;
+  std::vector<std::pair<CURL*, bool>> doomed_;
+  std::unordered_map<std::string, Place> places_;
   int depth_ = 0;
   uint64_t timer_round_ = 0;
   bool is_watching_ = false;

@@ -10,7 +10,6 @@ namespace cresset::net {
 
 namespace {
 
-constexpr long kReadBytes = 64 << 10;
 static_assert(CURL_ERROR_SIZE <= 256);
 
 }  // namespace
@@ -98,31 +97,40 @@ void CurlCall::resume() {
   pause_now(false);
 }
 
+void CurlCall::prepare(void* easy) {
+  const auto set = [easy](CURLoption option, auto value) {
+    CHECK(curl_easy_setopt(easy, option, value) == CURLE_OK);
+  };
+  set(CURLOPT_PROTOCOLS_STR, "http,https");
+  set(CURLOPT_FOLLOWLOCATION, 0L);
+  set(CURLOPT_NOSIGNAL, 1L);
+  set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
+  set(CURLOPT_USERAGENT, "cresset/" CRESSET_VERSION);
+  set(CURLOPT_TCP_NODELAY, 1L);
+  set(CURLOPT_HEADERFUNCTION, &CurlCall::header_thunk);
+  set(CURLOPT_WRITEFUNCTION, &CurlCall::body_thunk);
+}
+
+bool CurlCall::is_plain() const {
+  return request_.method == "POST" && request_.ca_file.empty() && request_.proxy.empty();
+}
+
 void CurlCall::set_up(void* easy, const Place& place) {
   easy_ = easy;
   const auto set = [easy](CURLoption option, auto value) {
     CHECK(curl_easy_setopt(easy, option, value) == CURLE_OK);
   };
   set(CURLOPT_URL, request_.url.c_str());
-  set(CURLOPT_PROTOCOLS_STR, place.scheme.c_str());
-  set(CURLOPT_FOLLOWLOCATION, 0L);
-  set(CURLOPT_NOSIGNAL, 1L);
-  set(CURLOPT_NETRC, static_cast<long>(CURL_NETRC_IGNORED));
-  set(CURLOPT_USERAGENT, "cresset/" CRESSET_VERSION);
   set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(request_.connect_time_max.count()));
-  set(CURLOPT_TCP_NODELAY, 1L);
-  set(CURLOPT_BUFFERSIZE, kReadBytes);
   set(CURLOPT_PRIVATE, static_cast<void*>(this));
   set(CURLOPT_ERRORBUFFER, static_cast<char*>(reason_));
-  set(CURLOPT_HEADERFUNCTION, &CurlCall::header_thunk);
   set(CURLOPT_HEADERDATA, static_cast<void*>(this));
-  set(CURLOPT_WRITEFUNCTION, &CurlCall::body_thunk);
   set(CURLOPT_WRITEDATA, static_cast<void*>(this));
   if (!request_.ca_file.empty()) set(CURLOPT_CAINFO, request_.ca_file.c_str());
   if (place.is_loopback) {
     set(CURLOPT_PROXY, "");  // this machine is not asked through another
-  } else if (!request_.proxy.empty()) {
-    set(CURLOPT_PROXY, request_.proxy.c_str());
+  } else {
+    set(CURLOPT_PROXY, request_.proxy.empty() ? nullptr : request_.proxy.c_str());
   }
   for (const auto& [name, value] : request_.headers) headers_.add(name + ": " + value);
   if (request_.secret) {
@@ -136,8 +144,8 @@ void CurlCall::set_up(void* easy, const Place& place) {
   set(CURLOPT_HTTPHEADER, headers_.get());
   if (request_.method == "POST") {
     set(CURLOPT_POST, 1L);
-    set(CURLOPT_POSTFIELDS, request_.body.data());
     set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request_.body.size()));
+    set(CURLOPT_POSTFIELDS, request_.body.data());
   } else {
     set(CURLOPT_CUSTOMREQUEST, request_.method.c_str());
     if (request_.method == "HEAD") set(CURLOPT_NOBODY, 1L);

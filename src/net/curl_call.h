@@ -59,7 +59,11 @@ class CurlCall final : public ClientCall, public std::enable_shared_from_this<Cu
   void pause() override;
   void resume() override;
 
+  // What every call's handle has in common; once a handle.
+  static void prepare(void* easy);
   void set_up(void* easy, const Place& place);
+  // The handle can be used again as it is: nothing was set that the next set_up() does not set.
+  bool is_plain() const;
   void on_done(int curl_code);
   void end(Status status);
   // Whether a time limit has passed, and which.

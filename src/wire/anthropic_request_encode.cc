@@ -68,11 +68,7 @@ class Writer {
     }
     JsonArray messages;
     for (chat::Message& message : split.rest) {
-      if (!is_same_) {
-        std::stable_partition(message.parts.begin(), message.parts.end(), [](const chat::Part& p) {
-          return std::holds_alternative<chat::ToolResult>(p.body);  // they must come first here
-        });
-      }
+      if (!is_same_) put_results_first(message.parts);
       const char* role = message.role == chat::Role::kAssistant ? "assistant"
                          : message.role == chat::Role::kSystem  ? "system"
                                                                 : "user";
@@ -83,6 +79,15 @@ class Writer {
         messages.push_back(std::move(item));
     }
     out_.set("messages", std::move(messages));
+  }
+
+  // This dialect wants a turn's tool results before anything else in it.
+  static void put_results_first(std::vector<chat::Part>& parts) {
+    std::vector<chat::Part> results, rest;
+    for (chat::Part& part : parts)
+      (std::holds_alternative<chat::ToolResult>(part.body) ? results : rest).push_back(std::move(part));
+    for (chat::Part& part : rest) results.push_back(std::move(part));
+    parts = std::move(results);
   }
 
   Json content_of(const std::vector<chat::Part>& parts) {
@@ -169,7 +174,7 @@ class Writer {
                         {"media_type", media.type.empty() ? "text/plain" : media.type},
                         {"data", media.data}});
   }
-  static Json block(const char* type, std::initializer_list<JsonMember> source) {
+  static Json block(const char* type, std::initializer_list<Json::Member> source) {
     return Json::object({{"type", type}, {"source", Json::object(source)}});
   }
 

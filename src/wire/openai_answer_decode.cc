@@ -218,7 +218,13 @@ class ChatStreamDecoder final : public StreamDecoder {
   };
 
   Status take(std::string_view data, std::vector<chat::Event>& out) {
-    if (data == "[DONE]") return end(out);
+    if (data == "[DONE]") {  // it says itself that it is whole, whatever reasons are missing
+      for (Choice& choice : choices_) {
+        if (!choice.is_finished) choice.last.choice = static_cast<int>(&choice - choices_.data());
+        choice.is_finished = true;
+      }
+      return end(out);
+    }
     const auto chunk = parse_json(data);
     if (!chunk || !chunk->is_object())
       return fail(Code::kCorrupt, "the provider sent something that is not a chunk of an answer");
