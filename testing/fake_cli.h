@@ -42,8 +42,29 @@ class EchoEngine final : public engine::Engine {
   Result<std::vector<int32_t>> prompt_tokens(const chat::Request& request) const override;
   Result<std::vector<std::vector<engine::Logits>>> evaluate(
       const std::vector<std::vector<int32_t>>& sequences, bool all_positions) override;
-  Result<double> time_prefill(int tokens, int) override { return tokens / 1000.0; }
-  Result<double> time_decode(int tokens, int) override { return tokens / 100.0; }
+  // 1,000 tokens a second in prefill and 100 in decode, on a machine of which that is half.
+  Result<engine::Timing> time_prefill(int tokens, int) override {
+    return engine::Timing{tokens / 1000.0, tokens * 1e9, 1e9};
+  }
+  Result<engine::Timing> time_decode(int tokens, int depth) override { return time_batch(1, tokens, depth); }
+  Result<engine::Timing> time_batch(int sequences, int tokens, int) override {
+    return engine::Timing{tokens / 100.0, sequences * tokens * 1e9, tokens * 1e8};
+  }
+  Result<engine::PartSeconds> time_parts(bool, int, int) override {
+    engine::PartSeconds parts{};
+    parts[static_cast<size_t>(engine::Part::kAttention)] = 3;
+    parts[static_cast<size_t>(engine::Part::kWaiting)] = 1;
+    return parts;
+  }
+  Result<engine::Roofline> measure_roofline() override {
+    return engine::Roofline{.threads = 2,
+                            .int8_instruction = "vpdpbusd",
+                            .dram_bytes_s = 2e10,
+                            .l3_bytes_s = 1e11,
+                            .l2_bytes_s = 2e11,
+                            .int8_operations_s = 2e12,
+                            .float32_operations_s = 5e11};
+  }
 
  private:
   engine::ModelCard card_;

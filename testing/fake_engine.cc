@@ -45,11 +45,23 @@ Result<std::vector<std::vector<engine::Logits>>> FakeEngine::evaluate(
   return fail(Code::kUnsupported, "a fake engine computes nothing");
 }
 
-Result<double> FakeEngine::time_prefill(int, int) {
+Result<engine::Timing> FakeEngine::time_prefill(int, int) {
   return fail(Code::kUnsupported, "a fake engine computes nothing");
 }
 
-Result<double> FakeEngine::time_decode(int, int) {
+Result<engine::Timing> FakeEngine::time_decode(int, int) {
+  return fail(Code::kUnsupported, "a fake engine computes nothing");
+}
+
+Result<engine::Timing> FakeEngine::time_batch(int, int, int) {
+  return fail(Code::kUnsupported, "a fake engine computes nothing");
+}
+
+Result<engine::PartSeconds> FakeEngine::time_parts(bool, int, int) {
+  return fail(Code::kUnsupported, "a fake engine computes nothing");
+}
+
+Result<engine::Roofline> FakeEngine::measure_roofline() {
   return fail(Code::kUnsupported, "a fake engine computes nothing");
 }
 

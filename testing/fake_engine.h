@@ -36,8 +36,11 @@ class FakeEngine final : public engine::Engine {
   Result<std::vector<int32_t>> prompt_tokens(const chat::Request&) const override;
   Result<std::vector<std::vector<engine::Logits>>> evaluate(const std::vector<std::vector<int32_t>>&,
                                                             bool) override;
-  Result<double> time_prefill(int, int) override;
-  Result<double> time_decode(int, int) override;
+  Result<engine::Timing> time_prefill(int, int) override;
+  Result<engine::Timing> time_decode(int, int) override;
+  Result<engine::Timing> time_batch(int, int, int) override;
+  Result<engine::PartSeconds> time_parts(bool, int, int) override;
+  Result<engine::Roofline> measure_roofline() override;
 
  private:
   const std::shared_ptr<FakeEngineState> state_;

@@ -1,6 +1,8 @@
 #include "testing/sim_env.h"
 
 #include <algorithm>
+#include <cstring>
+#include <vector>
 
 namespace cresset::testing {
 namespace {
@@ -14,14 +16,19 @@ std::string parent_of(const std::string& path) {
 
 class SimMapped final : public sys::MappedFile {
  public:
-  explicit SimMapped(std::string bytes) : bytes_(std::move(bytes)) {}
-  std::span<const std::byte> bytes() const override {
-    return std::as_bytes(std::span(bytes_.data(), bytes_.size()));
+  explicit SimMapped(const std::string& bytes)
+      : size_(bytes.size()), pages_((size_ + sizeof(Page) - 1) / sizeof(Page)) {
+    if (size_ > 0) std::memcpy(pages_.data(), bytes.data(), size_);
   }
+  std::span<const std::byte> bytes() const override { return std::as_bytes(std::span(pages_)).first(size_); }
   void release_pages() const override {}
 
  private:
-  std::string bytes_;
+  struct alignas(4096) Page {
+    std::byte bytes[4096];
+  };
+  size_t size_;
+  std::vector<Page> pages_;  // mapped files begin on a page
 };
 
 }  // namespace

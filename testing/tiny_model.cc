@@ -78,6 +78,18 @@ void set_scales(Format format, std::byte* block, float size) {
       return put_half(block + 2, size / 520 * 15.5f);
     case Format::kQ6_K:
       return put_half(block + 208, size / 2300);
+    case Format::kQ2_K:
+      put_half(block + 80, size / 25);
+      return put_half(block + 82, size / 25 * 1.5f);
+    case Format::kQ3_K:
+      return put_half(block + 108, size / 100);
+    case Format::kIQ4_NL:
+      return put_half(block, size / 120);
+    case Format::kIQ4_XS:
+      return put_half(block, size / 3000);
+    case Format::kMXFP4:  // the next power of two: its values are halves of -12 to 12
+      *block = static_cast<std::byte>(127 + std::ilogb(size / 6));
+      return;
     default:
       CHECK(false);
   }
@@ -91,11 +103,11 @@ class Maker {
     put_keys();
     const uint64_t width = o_.width, d = width / o_.heads, q = d * o_.heads, kv = d * o_.kv_heads,
                    words = tiny_vocabulary_size();
-    const auto size = [](uint64_t columns) { return 2.0f / std::sqrt(static_cast<float>(columns)); };
     matrix("token_embd.weight", width, words, 1.0f);
     matrix("output.weight", width, words, 6 * size(width));
     norm("output_norm.weight", width);
-    const bool is_gemma = o_.architecture == "gemma3";
+    const bool is_gemma = o_.architecture == "gemma3", has_experts = o_.architecture == "qwen3moe";
+    const bool has_head_norms = is_gemma || has_experts || o_.architecture == "qwen3";
     for (size_t i = 0; i < o_.layers; ++i) {
       const std::string p = "blk." + std::to_string(i) + ".";
       norm(p + "attn_norm.weight", width);
@@ -104,12 +116,23 @@ class Maker {
       matrix(p + "attn_k.weight", width, kv, 2 * size(width));
       matrix(p + "attn_v.weight", width, kv, size(width));
       matrix(p + "attn_output.weight", q, width, size(q));
-      matrix(p + "ffn_gate.weight", width, o_.feed_forward, size(width));
-      matrix(p + "ffn_up.weight", width, o_.feed_forward, size(width));
-      matrix(p + "ffn_down.weight", o_.feed_forward, width, size(o_.feed_forward));
+      if (has_experts) {
+        put_experts(p);
+      } else {
+        matrix(p + "ffn_gate.weight", width, o_.feed_forward, size(width));
+        matrix(p + "ffn_up.weight", width, o_.feed_forward, size(width));
+        matrix(p + "ffn_down.weight", o_.feed_forward, width, size(o_.feed_forward));
+      }
+      if (o_.architecture == "qwen2") {
+        norm(p + "attn_q.bias", q, -1);
+        norm(p + "attn_k.bias", kv, -1);
+        norm(p + "attn_v.bias", kv, -1);
+      }
+      if (has_head_norms) {
+        norm(p + "attn_q_norm.weight", d);
+        norm(p + "attn_k_norm.weight", d);
+      }
       if (!is_gemma) continue;
-      norm(p + "attn_q_norm.weight", d);
-      norm(p + "attn_k_norm.weight", d);
       norm(p + "post_attention_norm.weight", width);
       norm(p + "post_ffw_norm.weight", width);
     }
@@ -147,6 +170,11 @@ class Maker {
     put(p + "context_length", number(o_.context));
     put(p + "attention.layer_norm_rms_epsilon", 1e-5f);
     put(p + "rope.freq_base", 10000.0f);
+    if (o_.architecture == "qwen3moe") {
+      put(p + "expert_count", number(o_.experts));
+      put(p + "expert_used_count", number(o_.experts_used));
+      put(p + "expert_feed_forward_length", number(o_.feed_forward));
+    }
     if (o_.sliding_window > 0) {
       put(p + "attention.sliding_window", number(o_.sliding_window));
       put(p + "attention.sliding_window_pattern", number(2));
@@ -173,23 +201,45 @@ class Maker {
     return it == o_.dims.end() ? dims : it->second;
   }
 
+  // The spread of weights that keeps a result as large as what is multiplied.
+  static float size(uint64_t columns) { return 2.0f / std::sqrt(static_cast<float>(columns)); }
+
+  void put_experts(const std::string& p) {
+    const uint64_t width = o_.width, inner = o_.feed_forward, count = o_.experts;
+    if (!o_.without.contains(p + "ffn_gate_inp.weight")) {
+      const std::vector<uint64_t> dims = dims_of(p + "ffn_gate_inp.weight", {width, count});
+      std::mt19937_64 random(o_.seed * 1000 + ++count_);
+      std::vector<float> router(dims[0] * dims[1]);
+      for (float& v : router) v = 2 * size(width) * (static_cast<float>(random() % 2001) / 1000.0f - 1);
+      writer_.add_tensor(p + "ffn_gate_inp.weight", dims, router);
+    }
+    tensor(p + "ffn_gate_exps.weight", {width, inner, count}, size(width));
+    tensor(p + "ffn_up_exps.weight", {width, inner, count}, size(width));
+    tensor(p + "ffn_down_exps.weight", {inner, width, count}, size(inner));
+  }
+
   void matrix(const std::string& name, uint64_t columns, uint64_t rows, float size) {
+    tensor(name, {columns, rows}, size);
+  }
+
+  void tensor(const std::string& name, std::vector<uint64_t> shape, float size) {
     const uint64_t seed = o_.seed * 1000 + ++count_;
     if (o_.without.contains(name)) return;
-    const std::vector<uint64_t> dims = dims_of(name, {columns, rows});
+    const std::vector<uint64_t> dims = dims_of(name, std::move(shape));
     uint64_t items = 1;
     for (const uint64_t n : dims) items *= n;
     const size_t blocks = items / engine::traits(o_.format).block_items;
     writer_.add_tensor(name, o_.format, dims, random_blocks(o_.format, blocks, size, seed));
   }
 
-  void norm(const std::string& name, uint64_t columns) {
+  // Values around 1, or around 1 + `shift`.
+  void norm(const std::string& name, uint64_t columns, float shift = 0) {
     const uint64_t seed = o_.seed * 1000 + ++count_;
     if (o_.without.contains(name)) return;
     const std::vector<uint64_t> dims = dims_of(name, {columns});
     std::mt19937_64 random(seed);
     std::vector<float> values(dims[0]);
-    for (float& v : values) v = 0.75f + static_cast<float>(random() % 1000) / 2000.0f;
+    for (float& v : values) v = shift + 0.75f + static_cast<float>(random() % 1000) / 2000.0f;
     writer_.add_tensor(name, dims, values);
   }
 

@@ -22,10 +22,11 @@ namespace cresset::testing {
 using TinyValue = std::variant<std::monostate, uint32_t, float, bool, std::string>;
 
 struct TinyModelOptions {
-  std::string architecture = "llama";  // or "gemma3"
+  std::string architecture = "llama";  // or "gemma3", "qwen2", "qwen3", "qwen3moe"
   engine::Format format = engine::Format::kQ8_0;
   size_t layers = 2, width = 64, feed_forward = 96, heads = 4, kv_heads = 2, context = 512;
-  size_t sliding_window = 0;  // gemma3: of every first layer of two
+  size_t sliding_window = 0;             // gemma3: of every first layer of two
+  size_t experts = 5, experts_used = 2;  // qwen3moe; feed_forward is the width of each
   bool has_chat_template = true;
   uint64_t seed = 1;
 

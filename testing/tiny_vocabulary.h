@@ -9,8 +9,8 @@
 
 namespace cresset::testing {
 
-inline void add_token(engine::Vocabulary& v, std::string text, engine::TokenKind kind, float score = 0) {
-  v.texts.push_back(std::move(text));
+inline void add_token(engine::Vocabulary& v, std::string_view text, engine::TokenKind kind, float score = 0) {
+  v.add_text(text);
   v.kinds.push_back(kind);
   v.scores.push_back(score);
 }
@@ -32,12 +32,9 @@ inline engine::Vocabulary tiny_byte_pairs(std::string pre) {
     add_token(v, text, TokenKind::kNormal);
   }
   const auto merge = [&](const std::string& left, const std::string& right) {
-    v.merges.emplace_back(left, right);
     const std::string text = left + right;
-    for (const std::string& known : v.texts) {
-      if (known == text) return;
-    }
-    add_token(v, text, TokenKind::kNormal);
+    v.merges.push_back({text, left.size()});
+    if (v.find(text) == engine::kNoToken) add_token(v, text, TokenKind::kNormal);
   };
   for (const auto& [left, right] : {std::pair("l", "l"),
                                     {"h", "e"},

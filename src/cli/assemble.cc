@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t kPorterQueueMax = 1024;
 constexpr std::chrono::milliseconds kDrainTimeMax{30'000};
+constexpr std::chrono::milliseconds kSelfCheckDelay{250};
 
 Result<policy::Keys> open_keys(Context& context) {
   std::vector<policy::KeyEntry> entries;
@@ -96,10 +97,8 @@ class House {
         models_(store, context.config.model_default),
         engines_(
             schedule_, *loader_, models_,
-            [&context](const std::string& path) {
-              return context.parts.open_engine(context.env, path, context.config.own_engine);
-            },
-            {}, [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
+            [&context](const std::string& path) { return open_engine(context, path); }, {},
+            [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
 
   Status open() {
     CRESSET_TRY(keys, open_keys(context_));
@@ -133,23 +132,28 @@ class House {
  private:
   void say(const std::string& line) { context_.terminal.out(printable(line) + "\n"); }
 
-  // Loads the default model and lets it answer; then the server is ready, whatever came of it.
+  // Loads the default model; then requests are answered, whatever came of it.
   void greet() {
     const std::string name = models_.default_name();
     for (const provider::InstalledModel& model : *models_.list()) {
       if (model.name != name) continue;
       engines_.preload(name, [this, model](Status loaded) {
+        be_ready();
         if (!loaded) {
           context_.terminal.err("cresset: " + printable(loaded.error().message()) + "\n");
-          return be_ready();
+          return say_ready();
         }
-        ask_itself(context_.env, schedule_, engines_, model,
-                   [this](Result<Answer> answer) { on_answer(answer); });
+        // Who waited for the server goes first.
+        schedule_.after(kSelfCheckDelay, [this, model] {
+          ask_itself(context_.env, schedule_, engines_, model,
+                     [this](Result<Answer> answer) { on_answer(answer); });
+        });
       });
       return;
     }
     say("no instruction model is installed; `cresset import FILE.gguf` or `cresset pull REF` brings one");
     be_ready();
+    say_ready();
   }
 
   void on_answer(const Result<Answer>& answer) {
@@ -162,12 +166,15 @@ class House {
       context_.terminal.err("cresset: the model does not answer: " + printable(answer.error().message()) +
                             "\n");
     }
-    be_ready();
+    say_ready();
   }
 
   void be_ready() {
+    if (!is_draining_) gateway_->set_ready();
+  }
+
+  void say_ready() {
     if (is_draining_) return;
-    gateway_->set_ready();
     Listen listen = context_.config.listen;
     listen.port = server_->port();
     const std::string name = models_.default_name();

@@ -173,7 +173,7 @@ Result<int> run_chat(Context& context) {
   Stop stop;
   // Before the engine starts its threads, so that none of them takes the signal.
   const auto watch = context.parts.on_interrupt([&stop] { stop.on_interrupt(); });
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   if (!engine->card().has_chat_template) {
     return fail(Code::kUnsupported,
                 "a base model without a chat template cannot chat; `cresset run` completes a text", file.id);

@@ -75,10 +75,16 @@ void examine_models(Context& context, Report& report) {
   const uint64_t total = context.parts.read_memory().total;
   for (const auto& record : records.value_or(std::vector<store::ModelRecord>())) {
     const bool is_default = first && first->id == record.name;
-    models.push(Json::object(
-        {{"name", record.name}, {"size", record.size}, {"default", is_default}, {"whole", record.is_whole}}));
+    const uint64_t packed = (*store)->packed_bytes(record);
+    models.push(Json::object({{"name", record.name},
+                              {"size", record.size},
+                              {"packed", packed},
+                              {"default", is_default},
+                              {"whole", record.is_whole}}));
     report.line(models.as_array().size() == 1 ? "models" : "",
-                record.name + ", " + human_bytes(record.size) + (is_default ? " (default)" : ""));
+                record.name + ", " + human_bytes(record.size) +
+                    (packed > 0 ? " and " + human_bytes(packed) + " for quick starts" : "") +
+                    (is_default ? " (default)" : ""));
     if (!record.is_whole) {
       report.refusals.push_back(
           {Code::kCorrupt,

@@ -71,6 +71,7 @@ Result<int> run_import(Context& context) {
     return store->import_file(file, addition);
   }();
   if (!record) return tl::unexpected(record.error());
+  prepare_model(context, *store, *record);
   if (context.json()) {
     context.print_json(record_json(*record, record->name == default_name(context)));
   } else {
@@ -108,6 +109,11 @@ void print_card(Context& context, const Json& card,
   }
 }
 
+std::string packed_text(const store::ModelStore& store, const store::ModelRecord& record) {
+  const uint64_t bytes = store.packed_bytes(record);
+  return bytes == 0 ? "" : human_bytes(bytes) + " more for quick starts (own_engine.packed_cache)";
+}
+
 Result<int> run_show(Context& context) {
   const std::string& model = context.args.arguments[0];
   Json card;
@@ -126,7 +132,8 @@ Result<int> run_show(Context& context) {
     more = {{"name", record.name},
             {"digest", "sha256:" + record.digest},
             {"source", record.source},
-            {"imported", human_date(record.imported_unix_ms)}};
+            {"imported", human_date(record.imported_unix_ms)},
+            {"packed", packed_text(*store, record)}};
   }
   if (context.args.has("--template")) {
     const std::string text = card_text(card, "chat_template");

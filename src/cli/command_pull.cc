@@ -153,6 +153,7 @@ Result<int> run_pull(Context& context) {
       error.where = url;  // not our partial file
     return tl::unexpected(std::move(error));
   }
+  prepare_model(context, *store, *record);
   return report(context, *record, "pulled");
 }
 

@@ -52,7 +52,7 @@ Result<int> run_run(Context& context) {
   chat::Request request;
   CRESSET_TRY_STATUS(apply_sampling_flags(context.args, request));
   CRESSET_TRY(file, find_model(context, asked.model));
-  CRESSET_TRY(engine, open_engine(context, file));
+  CRESSET_TRY(engine, open_engine(context, file.path));
   request.model = file.id;
   if (engine->card().has_chat_template) {
     if (context.args.has("--system")) {

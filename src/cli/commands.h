@@ -29,7 +29,8 @@ int exit_code(Code code);
 // The groups.
 std::vector<Command> model_commands();    // ls, import, pull, show, rm
 std::vector<Command> talk_commands();     // run, chat
-std::vector<Command> measure_commands();  // bench, logits, tokenize
+std::vector<Command> bench_commands();    // bench
+std::vector<Command> measure_commands();  // logits, tokenize
 std::vector<Command> server_commands();   // serve, ps
 std::vector<Command> about_commands();    // doctor, config show, version, completion
 

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <sstream>
+
 #include "cli/command_pull.h"
 #include "cli/model_card.h"
 #include "cli/progress.h"
@@ -48,8 +50,9 @@ TEST(Commands, AnErrorIsOneLineAndItsKindIsTheExitCode) {
                                                                     {{"show", "absent"}, 3},
                                                                     {{"import", "/absent.gguf"}, 3},
                                                                     {{"import", "/in/bad.gguf"}, 5},
-                                                                    {{"bench", "x", "--only", "roofline"}, 4},
+                                                                    {{"bench", "x", "--only", "serve"}, 4},
                                                                     {{"bench", "x", "--only", "speed"}, 2},
+                                                                    {{"bench", "x", "--batches", "1,0"}, 2},
                                                                     {{"run", "anthropic/x", "hello"}, 3}};
   for (const auto& [words, code] : cases) {
     EXPECT_EQ(bottle.run(words), code) << words.back();
@@ -230,6 +233,48 @@ TEST_F(Installed, BenchPrintsALineForEachPoint) {
               bottle.terminal.out_text.starts_with(
                   "{\"bench\":\"prefill\",\"tokens\":100,\"depth\":0,\"tok_s\":1E3,"))
       << bottle.terminal.out_text;
+}
+
+std::vector<Json> lines_of(const Bottle& bottle) {
+  std::vector<Json> lines;
+  std::istringstream text(bottle.terminal.out_text);
+  for (std::string line; std::getline(text, line);) lines.push_back(parse_json(line).value());
+  return lines;
+}
+
+TEST_F(Installed, BenchSaysWhatShareOfTheMachineIsReached) {
+  EXPECT_EQ(bottle.run({"bench", "smol", "--only", "prefill,decode,batch", "--lengths", "100", "--gen", "10",
+                        "--batches", "1,16"}),
+            0);
+  const std::vector<Json> lines = lines_of(bottle);
+  ASSERT_EQ(lines.size(), 4u);
+  // 100 tokens in 0.1 s: 1e11 operations of the 2e11 that the machine can do in that time.
+  EXPECT_EQ(lines[0].find("peak_share")->as_number(), 0.5);
+  EXPECT_EQ(lines[0].find("bandwidth_share"), nullptr);
+  // 10 tokens in 0.1 s: 1e9 bytes of 2e9.
+  EXPECT_EQ(lines[1].find("bandwidth_share")->as_number(), 0.5);
+  EXPECT_EQ(lines[1].find("peak_share"), nullptr);
+  EXPECT_EQ(
+      lines[3].write(),
+      R"({"bench":"batch","sequences":16,"tokens":10,"depth":0,"tok_s":1600.0,"min":1600.0,"max":1600.0,)"
+      R"("n":3,"peak_share":0.8,"bandwidth_share":0.5,"kernels":"scalar"})");
+}
+
+TEST_F(Installed, BenchPrintsTheRooflineAndThePartsOfAPass) {
+  EXPECT_EQ(bottle.run({"bench", "smol", "--only", "roofline,kernels", "--lengths", "100", "--depths", "7",
+                        "--prefill-depths", "0", "--gen", "10"}),
+            0);
+  const std::vector<Json> lines = lines_of(bottle);
+  ASSERT_EQ(lines.size(), 3u);
+  EXPECT_EQ(lines[0].find("vpdpbusd_TOPS")->as_number(), 2);
+  EXPECT_EQ(lines[0].find("read_1GiB_GBps")->as_number(), 20);
+  EXPECT_EQ(lines[0].find("vdpbf16_TFLOPS"), nullptr);  // the machine has none
+  EXPECT_EQ(lines[1].find("phase")->as_string(), "prefill");
+  EXPECT_EQ(lines[1].find("depth")->as_integer(), 0);
+  EXPECT_EQ(lines[2].find("phase")->as_string(), "decode");
+  EXPECT_EQ(lines[2].find("depth")->as_integer(), 7);
+  EXPECT_EQ(lines[2].find("shares")->find("attention")->as_number(), 0.75);
+  EXPECT_EQ(lines[2].find("shares")->as_object().size(), engine::kPartCount);
 }
 
 TEST_F(Installed, DoctorSaysWhatWouldBeRefused) {

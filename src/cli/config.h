@@ -79,6 +79,7 @@ struct Config {
   std::string catalogue_file;            // instead of the built-in one; empty: none
   std::string model_default;             // empty: the first imported instruction model
   engine::EngineOptions own_engine;
+  bool packed_cache = true;  // own_engine.packed_cache
 
   std::string file;  // that was read; empty: none
   std::vector<Setting> settings;

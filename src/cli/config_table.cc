@@ -19,6 +19,15 @@ ScalarSpec text(std::string key, std::string Config::* field) {
           [field](const Config& c) { return Json(c.*field); }};
 }
 
+ScalarSpec toggle(std::string key, bool Config::* field) {
+  return {std::move(key), ValueKind::kSwitch,
+          [field](Config& c, const Value& v, const std::string&) -> Status {
+            c.*field = std::get<bool>(v);
+            return {};
+          },
+          [field](const Config& c) { return Json(c.*field); }};
+}
+
 ScalarSpec number(std::string key, int engine::EngineOptions::* field, int64_t low, int64_t high) {
   return {std::move(key), ValueKind::kNumber,
           [=](Config& c, const Value& v, const std::string& where) -> Status {
@@ -71,12 +80,7 @@ std::vector<ScalarSpec> make_specs() {
        [](const Config& c) { return Json(c.listen.text()); }},
       text("server.tls_cert", &Config::tls_cert),
       text("server.tls_key", &Config::tls_key),
-      {"server.insecure", ValueKind::kSwitch,
-       [](Config& c, const Value& v, const std::string&) -> Status {
-         c.insecure = std::get<bool>(v);
-         return {};
-       },
-       [](const Config& c) { return Json(c.insecure); }},
+      toggle("server.insecure", &Config::insecure),
       {"server.hosts", ValueKind::kTexts,
        [](Config& c, const Value& v, const std::string& where) -> Status {
          const auto& hosts = std::get<std::vector<std::string>>(v);
@@ -115,6 +119,7 @@ std::vector<ScalarSpec> make_specs() {
       number("own_engine.sequences_max", &EngineOptions::sequences_max, 1, 4096),
       number("own_engine.queue_max", &EngineOptions::queue_max, 0, 65'536),
       number("own_engine.step_tokens_max", &EngineOptions::step_tokens_max, 1, 65'536),
+      toggle("own_engine.packed_cache", &Config::packed_cache),
   };
 }
 

@@ -25,6 +25,14 @@ Result<ModelFile> find_installed(Context& context, std::string_view name) {
   return ModelFile{record.name, store->path_of(record)};
 }
 
+// Of a model in the store the repacked weights are kept; of a file that is tried out they are not.
+engine::EngineOptions engine_options(const Context& context, const std::string& path) {
+  engine::EngineOptions options = context.config.own_engine;
+  options.model_sha256 = store::digest_of_path(context.data_directory, path);
+  if (context.config.packed_cache) options.packed_directory = store::packed_directory(context.data_directory);
+  return options;
+}
+
 }  // namespace
 
 Result<ModelFile> find_model(Context& context, const std::string& name) {
@@ -61,8 +69,14 @@ bool names_model(Context& context, const std::string& name) {
   return found.has_value() || found.error().code == Code::kCorrupt;
 }
 
-Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const ModelFile& file) {
-  return context.parts.open_engine(context.env, file.path, context.config.own_engine);
+Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const std::string& path) {
+  return context.parts.open_engine(context.env, path, engine_options(context, path));
+}
+
+void prepare_model(Context& context, const store::ModelStore& store, const store::ModelRecord& record) {
+  if (!context.config.packed_cache || !context.parts.keep_packed) return;
+  const std::string path = store.path_of(record);
+  static_cast<void>(context.parts.keep_packed(context.env, path, engine_options(context, path)));
 }
 
 }  // namespace cresset::cli

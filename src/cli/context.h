@@ -24,6 +24,7 @@ struct Parts {
   std::function<Result<std::unique_ptr<engine::Engine>>(sys::Env&, const std::string& path,
                                                         const engine::EngineOptions&)>
       open_engine;
+  std::function<Status(sys::Env&, const std::string& path, const engine::EngineOptions&)> keep_packed;
   std::function<Result<engine::ModelCard>(sys::Env&, const std::string& path)> read_card;
   std::function<Result<std::string>(engine::KernelKind)> kernel_name_for;
   std::function<Result<net::FetchResult>(
@@ -63,6 +64,9 @@ struct ModelFile {
 Result<ModelFile> find_model(Context& context, const std::string& name);
 // Whether the name means an installed model or a file, for `run MODEL PROMPT`.
 bool names_model(Context& context, const std::string& name);
-Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const ModelFile& file);
+Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const std::string& path);
+// Lets the engine prepare a model that has just been installed for a quick first start. Nothing is said where
+// that does not work: it will start all the same.
+void prepare_model(Context& context, const store::ModelStore& store, const store::ModelRecord& record);
 
 }  // namespace cresset::cli

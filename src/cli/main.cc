@@ -17,6 +17,7 @@ int main(int count, char** words) {
   const auto terminal = cli::make_terminal(no_colour);
   cli::Parts parts;
   parts.open_engine = engine::Engine::open;
+  parts.keep_packed = engine::keep_packed;
   parts.read_card = engine::read_card;
   parts.kernel_name_for = engine::kernel_name_for;
   parts.fetch = net::fetch;

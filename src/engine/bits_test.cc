@@ -1,5 +1,6 @@
-// The same bits everywhere: an answer of a real model does not depend on the CPU's kernels, the number of
-// threads, how the prompt was cut into steps, or who else was in the batch.
+// The same bits everywhere: an answer of a real model (or a tiny one, of families whose real ones are too
+// large to test with) does not depend on the CPU's kernels, the number of threads, how the prompt was cut
+// into steps, or who else was in the batch.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -7,6 +8,7 @@
 #include "engine/engine.h"
 #include "testing/paths.h"
 #include "testing/real_model.h"
+#include "testing/tiny_model.h"
 
 namespace cresset::engine {
 namespace {
@@ -36,6 +38,21 @@ bool same_bits(const Values& a, const Values& b) {
   return a.size() == b.size() && !a.empty() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
+// A file that a test engine's simulated disk would hold, where an engine like any other finds it.
+std::string write_tiny(const testing::TinyModelOptions& options) {
+  const std::string path = ::testing::TempDir() + "cresset-bits-" + options.architecture + ".gguf";
+  const Status written = sys::make_posix_env()->write_atomic(path, testing::tiny_model_text(options));
+  if (!written) throw std::runtime_error(written.error().message());
+  return path;
+}
+std::string qwen2_path() {
+  return write_tiny({.architecture = "qwen2", .format = Format::kQ4_0, .context = 1024});
+}
+// More rows of a prompt go to one expert than are multiplied at once.
+std::string qwen3moe_path() {
+  return write_tiny({.architecture = "qwen3moe", .context = 1024, .experts = 3, .experts_used = 2});
+}
+
 struct Case {
   const char* name;
   std::string (*path)();
@@ -54,7 +71,9 @@ class Bits : public ::testing::TestWithParam<Case> {
 };
 INSTANTIATE_TEST_SUITE_P(Real, Bits,
                          ::testing::Values(Case{"SmolLM2", testing::default_model_path},
-                                           Case{"Gemma3", testing::gemma_model_path}),
+                                           Case{"Gemma3", testing::gemma_model_path},
+                                           Case{"TinyQwen2", qwen2_path},
+                                           Case{"TinyQwen3Moe", qwen3moe_path}),
                          [](const auto& test) { return std::string(test.param.name); });
 
 TEST_P(Bits, AreTheSameOnEveryKernelAndThreadCount) {

@@ -10,9 +10,12 @@
 #include "engine/kernel/dispatch.h"
 #include "engine/load/card.h"
 #include "engine/load/gguf.h"
+#include "engine/load/packed_shelf.h"
 #include "engine/load/weights.h"
 #include "engine/model/forward.h"
+#include "engine/run/measure.h"
 #include "engine/run/prompt.h"
+#include "engine/run/roofline.h"
 #include "engine/run/scheduler.h"
 #include "engine/token/chat_template.h"
 #include "engine/token/tokenizer.h"
@@ -50,6 +53,15 @@ Result<ModelFile> open_file(sys::Env& env, const std::string& path) {
   return file;
 }
 
+int threads_of(const EngineOptions& options) {
+  return options.threads > 0 ? options.threads : std::max(1, sys::read_cpu_features().cores_online);
+}
+
+// Float32 is the reference: not in a hurry, and several times as large.
+std::string kept_directory(const EngineOptions& options) {
+  return options.arithmetic == Arithmetic::kInt8 ? options.packed_directory : "";
+}
+
 class LocalEngine final : public Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
@@ -57,7 +69,7 @@ class LocalEngine final : public Engine {
     const sys::CpuFeatures cpu = sys::read_cpu_features();
     CRESSET_TRY(kernels, choose_kernels(options.kernels, cpu));
     CRESSET_TRY(file, open_file(env, path));
-    std::unique_ptr<LocalEngine> engine(new LocalEngine(env, std::move(file), options, *kernels, cpu));
+    std::unique_ptr<LocalEngine> engine(new LocalEngine(env, std::move(file), options, *kernels));
     CRESSET_TRY_STATUS(engine->start());
     return std::unique_ptr<Engine>(std::move(engine));
   }
@@ -117,20 +129,33 @@ class LocalEngine final : public Engine {
     return out;
   }
 
-  Result<double> time_prefill(int tokens, int depth) override {
-    return time(tokens, depth, forward_->rows_max());
+  Result<Timing> time_prefill(int tokens, int depth) override { return time(false, 1, tokens, depth); }
+  Result<Timing> time_decode(int tokens, int depth) override { return time(true, 1, tokens, depth); }
+  Result<Timing> time_batch(int sequences, int tokens, int depth) override {
+    return time(true, sequences, tokens, depth);
   }
-  Result<double> time_decode(int tokens, int depth) override { return time(tokens, depth, 1); }
+  Result<PartSeconds> time_parts(bool is_decode, int tokens, int depth) override {
+    Profile profile(env_, threads_);
+    CRESSET_TRY_STATUS(time(is_decode, 1, tokens, depth, &profile));
+    return profile.seconds();
+  }
+  Result<Roofline> measure_roofline() override {
+    Roofline roofline;
+    scheduler_->call([&] {
+      roofline = engine::measure_roofline(env_, *pool_, peaks_of(kernels_), sys::read_cpu_features());
+    });
+    return roofline;
+  }
 
  private:
-  LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels,
-              const sys::CpuFeatures& cpu)
+  LocalEngine(sys::Env& env, ModelFile file, const EngineOptions& options, const Kernels& kernels)
       : env_(env),
         file_(std::move(file)),
         options_(options),
         kernels_(kernels),
-        threads_(options.threads > 0 ? options.threads : std::max(1, cpu.cores_online)),
-        queue_max_(static_cast<size_t>(options.queue_max)) {}
+        threads_(threads_of(options)),
+        queue_max_(static_cast<size_t>(options.queue_max)),
+        shelf_(env, kept_directory(options), options.model_sha256) {}
 
   Status start() {
     const Vocabulary& vocabulary = *file_.vocabulary;
@@ -144,8 +169,7 @@ class LocalEngine final : public Engine {
     pool_ = std::make_unique<Pool>(threads_);
     ModelConfig& config = file_.config;
     config.rope_factors.clear();
-    CRESSET_TRY(weights, Weights::load(*file_.gguf, *file_.mapped, config, options_.arithmetic, *pool_));
-    weights_ = std::move(weights);
+    CRESSET_TRY_STATUS(load_weights());
     if (options_.context_max > 0)
       config.context = std::min(config.context, static_cast<size_t>(options_.context_max));
     CRESSET_TRY(card, make_card(*file_.gguf, file_.mapped->bytes().size(), config, vocabulary));
@@ -177,10 +201,25 @@ class LocalEngine final : public Engine {
     return {};
   }
 
-  // Of what an answer depends on beside the request: the file's directory, a sample of each tensor
-  // (fine-tunes of a model differ in nothing else), the kind of arithmetic. (The instruction set is not in
-  // it: the bits are the same.)
+  Status load_weights() {
+    CRESSET_TRY(weights, Weights::load(*file_.gguf, *file_.mapped, file_.config, options_.arithmetic, *pool_,
+                                       shelf_.find(*pool_)));
+    weights_ = std::move(weights);
+    if (weights_.packed == nullptr) shelf_.keep_later(weights_.parts);
+    return {};
+  }
+
+  // Of what an answer depends on beside the request: the model, the kind of arithmetic. (The instruction set
+  // is not in it: the bits are the same.)
   std::string make_fingerprint() const {
+    const bool is_int8 = options_.arithmetic == Arithmetic::kInt8;
+    const std::string model =
+        options_.model_sha256.empty() ? sample_model() : "sha256:" + options_.model_sha256;
+    return "fp_" + sys::to_hex(sys::sha256(model + (is_int8 ? "/int8/1" : "/float32/1"))).substr(0, 12);
+  }
+
+  // The file's directory and a sample of each tensor: fine-tunes of a model differ in nothing else.
+  std::string sample_model() const {
     constexpr size_t kSample = 4096;
     sys::Sha256 hash;
     const auto bytes = file_.mapped->bytes();
@@ -193,10 +232,9 @@ class LocalEngine final : public Engine {
           ->release_pages();  // a touched page brings its neighbours: they would add up to half the file
     }
     hash.update(bytes.subspan(0, head));
-    hash.update(std::to_string(bytes.size()) +
-                (options_.arithmetic == Arithmetic::kInt8 ? "/int8/1" : "/float32/1"));
+    hash.update(std::to_string(bytes.size()));
     file_.mapped->release_pages();
-    return "fp_" + sys::to_hex(hash.finish()).substr(0, 12);
+    return sys::to_hex(hash.finish());
   }
 
   // The preparer's thread: templates and tokenising, so that a long prompt holds up nobody's step.
@@ -295,39 +333,28 @@ class LocalEngine final : public Engine {
     return {};
   }
 
-  // Seconds for `tokens` tokens after `depth`, `rows` at a time. Token ids are arbitrary: the time does not
-  // depend on them.
-  Result<double> time(int tokens, int depth, size_t rows) {
-    if (tokens < 1 || depth < 0)
-      return fail(Code::kInvalid, "tokens must be at least 1 and depth at least 0");
+  Status check_course(int sequences, int tokens, int depth) const {
+    if (sequences < 1 || tokens < 1 || depth < 0)
+      return fail(Code::kInvalid, "sequences and tokens must be at least 1 and depth at least 0");
+    if (static_cast<size_t>(sequences) > forward_->rows_max()) {
+      return fail(Code::kLimit, std::to_string(sequences) + " sequences at once; a step has at most " +
+                                    std::to_string(forward_->rows_max()) + " tokens");
+    }
     const size_t total = static_cast<size_t>(tokens) + static_cast<size_t>(depth);
-    if (total > file_.config.context) return check_length(total).map([] { return 0.0; });
-    Status status;
-    double seconds = 0;
+    return total > file_.config.context ? check_length(total) : Status();
+  }
+
+  Result<Timing> time(bool is_decode, int sequences, int tokens, int depth, Profile* profile = nullptr) {
+    CRESSET_TRY_STATUS(check_course(sequences, tokens, depth));
+    const Course course{static_cast<size_t>(sequences), static_cast<size_t>(tokens),
+                        static_cast<size_t>(depth), is_decode};
+    Result<double> seconds;
     scheduler_->call([&] {
-      status = check_pages((total + kPagePositions - 1) / kPagePositions);
-      if (!status) return;
-      KvSequence kv;
-      std::vector<float> logits(forward_->logits_stride());
-      const auto advance = [&](size_t count) {
-        std::vector<Token> batch(count);
-        for (size_t i = 0; i < count; ++i) {
-          batch[i] = static_cast<Token>((kv.length + i) * 7919 % file_.config.vocabulary);
-        }
-        kv.reserve(*cache_, kv.length + count);
-        const Run run{&kv, 0, count};
-        const size_t last = count - 1;
-        forward_->run(*pool_, {&run, 1}, batch, {&last, 1}, logits.data());
-      };
-      while (kv.length < static_cast<size_t>(depth))
-        advance(std::min(forward_->rows_max(), static_cast<size_t>(depth) - kv.length));
-      const sys::Instant start = env_.now();
-      while (kv.length < total) advance(std::min(rows, total - kv.length));
-      seconds = std::chrono::duration<double>(env_.now() - start).count();
-      kv.release(*cache_);
+      seconds = time_course({env_, *pool_, *forward_, *cache_, file_.config.vocabulary}, course, profile);
     });
-    if (!status) return tl::unexpected(status.error());
-    return seconds;
+    if (!seconds) return tl::unexpected(seconds.error());
+    const Work work = work_of(file_.config, weights_, cache_->shape(), course, forward_->rows_max());
+    return Timing{*seconds, work.weight_operations, work.bytes_read};
   }
 
   sys::Env& env_;
@@ -343,6 +370,7 @@ class LocalEngine final : public Engine {
   std::unique_ptr<PromptMaker> prompts_;
   std::unique_ptr<Pool> pool_;
   Weights weights_;
+  PackedShelf shelf_;  // reads weights_
   std::unique_ptr<KvCache> cache_;
   std::unique_ptr<Forward> forward_;
   std::unique_ptr<Scheduler> scheduler_;
@@ -355,6 +383,17 @@ class LocalEngine final : public Engine {
 };
 
 }  // namespace
+
+Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options) {
+  const PackedShelf shelf(env, kept_directory(options), options.model_sha256);
+  if (!shelf.keeps())
+    return fail(Code::kUnsupported, "the repacked weights of such a model are not kept", path);
+  CRESSET_TRY(file, open_file(env, path));
+  Pool pool(threads_of(options));
+  if (shelf.find(pool) != nullptr) return {};
+  CRESSET_TRY(weights, Weights::load(*file.gguf, *file.mapped, file.config, Arithmetic::kInt8, pool));
+  return shelf.keep(weights.parts);
+}
 
 Result<std::unique_ptr<Engine>> Engine::open(sys::Env& env, const std::string& path,
                                              const EngineOptions& options) {

@@ -5,6 +5,7 @@
 // threads and must return at once.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -33,6 +34,9 @@ struct EngineOptions {
   int sequences_max = 64;     // computed at once; more wait in the queue
   int queue_max = 512;        // waiting requests; more are kUnavailable
   int step_tokens_max = 512;  // tokens of one forward pass
+  // The SHA-256 of the file in hex, where the caller knows it, and the directory in which the repacked
+  // weights of such a file are kept for the next start (load/packed_file.h); either empty: they are not kept.
+  std::string model_sha256 = {}, packed_directory = {};
 };
 
 // What the file says of itself, for `show`, /v1/models and doctor.
@@ -69,11 +73,47 @@ struct Logits {
   std::vector<float> values;  // one per vocabulary entry
 };
 
+// A measured stretch of forward passes, and the least it had to do: for shares of the roofline.
+struct Timing {
+  double seconds = 0;
+  double weight_operations = 0;  // a multiplication with a weight and its addition are two
+  double bytes_read = 0;         // weights once a pass, and the keys and values that its queries see
+};
+
+// What the machine can do with these kernels and threads; 0: not measured (no room, or the CPU lacks it).
+struct Roofline {
+  int threads = 0;
+  std::string_view int8_instruction;                        // "vpdpbusd"
+  double dram_bytes_s = 0, l3_bytes_s = 0, l2_bytes_s = 0;  // reading 1 GiB, 12 MiB, 1 MiB
+  double int8_operations_s = 0, float32_operations_s = 0, bfloat16_operations_s = 0;
+};
+
+// The parts of a forward pass. kNorms includes making activations into 8 bits, and post-norms with their
+// residual.
+enum class Part : int {
+  kEmbedding,
+  kNorms,
+  kQueryKeyValue,
+  kRopeAndStore,
+  kAttention,
+  kAttentionOutput,
+  kGateUp,
+  kActivation,
+  kDown,
+  kExperts,  // all of a mixture: router, gate, up, activation, down
+  kLogits,
+  kWaiting,  // at barriers, for other threads
+};
+constexpr size_t kPartCount = 12;
+std::string_view to_string(Part part);               // "gate_up"
+using PartSeconds = std::array<double, kPartCount>;  // of all threads together
+
 class Engine {
  public:
   // Maps and checks the file, prepares the weights, starts the threads. Blocks (read docs/ARCHITECTURE.md on
   // the repacked weights: the file's pages are dropped as they are repacked, so resident memory stays at one
-  // copy).
+  // copy). Repacked weights that were kept are mapped instead; where there are none, a thread of low priority
+  // keeps them a moment after the start.
   static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
                                               const EngineOptions& options);
   virtual ~Engine() = default;
@@ -101,14 +141,24 @@ class Engine {
   virtual Result<std::vector<std::vector<Logits>>> evaluate(
       const std::vector<std::vector<int32_t>>& sequences, bool all_positions) = 0;
 
-  // Blocking measurement of raw speed for `bench`: seconds to prefill `tokens`, or to decode `tokens` one by
-  // one, after `depth` tokens of context that are not counted.
-  virtual Result<double> time_prefill(int tokens, int depth) = 0;
-  virtual Result<double> time_decode(int tokens, int depth) = 0;
+  // Blocking measurement of raw speed for `bench`: prefilling `tokens`, or decoding `tokens` one by one,
+  // after `depth` tokens of context that are not counted. kLimit where both exceed the context, kUnavailable
+  // where the key-value memory is short.
+  virtual Result<Timing> time_prefill(int tokens, int depth) = 0;
+  virtual Result<Timing> time_decode(int tokens, int depth) = 0;
+  // `sequences` sequences at once, each with its own `depth` tokens before and `tokens` steps; at most as
+  // many as a step has tokens (kLimit).
+  virtual Result<Timing> time_batch(int sequences, int tokens, int depth) = 0;
+  // The same as time_decode (is_decode) or time_prefill, by part.
+  virtual Result<PartSeconds> time_parts(bool is_decode, int tokens, int depth) = 0;
+  virtual Result<Roofline> measure_roofline() = 0;
 };
 
 // Reads a file's card without preparing weights or starting threads: the same checks as open().
 Result<ModelCard> read_card(sys::Env& env, const std::string& path);
+
+// Keeps a model's repacked weights as these options say, so that its first start is as quick as any.
+Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options);
 
 // What these options would use on this machine: "avx512-vnni", or an error that says what is missing.
 Result<std::string> kernel_name_for(KernelKind kind);

@@ -59,7 +59,20 @@ std::vector<Shape> shapes() {
        {.format = Format::kQ4_1, .width = 128, .feed_forward = 160, .kv_heads = 1}},
       {"llama q6_k, heads of 64", {.format = Format::kQ6_K, .layers = 1, .width = 256, .feed_forward = 256}},
       {"gemma3 q5_0, window of 70",
-       {.architecture = "gemma3", .format = Format::kQ5_0, .sliding_window = 70}}};
+       {.architecture = "gemma3", .format = Format::kQ5_0, .sliding_window = 70}},
+      {"qwen2 q4_0", {.architecture = "qwen2", .format = Format::kQ4_0}},
+      {"qwen3 f16", {.architecture = "qwen3", .format = Format::kF16}},
+      {"qwen3moe q8_0, 5 experts", {.architecture = "qwen3moe"}},
+      {"qwen3moe q4_k, 19 experts",
+       {.architecture = "qwen3moe",
+        .format = Format::kQ4_K,
+        .layers = 1,
+        .width = 256,
+        .feed_forward = 256,
+        .experts = 19,
+        .experts_used = 4}},
+      {"qwen3moe bf16, all experts",
+       {.architecture = "qwen3moe", .format = Format::kBF16, .layers = 1, .experts = 3, .experts_used = 3}}};
 }
 
 // The bits of an answer do not depend on kernels, threads, batch or chunks.

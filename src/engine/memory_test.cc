@@ -1,7 +1,10 @@
 // What a model costs in memory: one copy of its weights, the keys and values in use, and 64 MiB for all else.
 // Runs in a process of its own (ctest starts one for each test), so that the peak is this test's.
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <filesystem>
 #include <fstream>
 
 #include "engine/engine.h"
@@ -22,14 +25,14 @@ uint64_t read_status(const std::string& key) {
   return 0;
 }
 
-void expect_one_copy(const std::string& path, uint64_t kv_bytes_a_token) {
+void expect_one_copy(const std::string& path, uint64_t kv_bytes_a_token, const EngineOptions& options = {}) {
   if (path.empty()) GTEST_SKIP() << "no model file";
   if (testing::kIsSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
   if (read_status("VmRSS") == 0) GTEST_SKIP() << "the system does not say what is resident";
   if (read_status("VmHWM") > kAllElse) GTEST_SKIP() << "other tests ran in this process before";
   const auto env = sys::make_posix_env();
   const uint64_t file_bytes = env->stat(path)->size;
-  const auto engine = Engine::open(*env, path, {});
+  const auto engine = Engine::open(*env, path, options);
   ASSERT_TRUE(engine) << engine.error().message();
   const auto in_mib = [](uint64_t bytes) { return static_cast<double>(bytes) / (1 << 20); };
   std::cout << "file " << in_mib(file_bytes) << " MiB; opened: resident " << in_mib(read_status("VmRSS"))
@@ -52,6 +55,23 @@ TEST(Memory, SmolLM2TakesItsFileAndItsKeysAndValues) {
 }
 TEST(Memory, Gemma3TakesItsFileAndItsKeysAndValues) {
   expect_one_copy(testing::gemma_model_path(), 18 * 1 * 256 * 2 * 2);
+}
+
+// What was kept is mapped in place of a copy, never beside one.
+TEST(Memory, KeptWeightsTakeNoMore) {
+  const std::string path = testing::default_model_path();
+  if (path.empty()) GTEST_SKIP() << "no model file";
+  const std::filesystem::path directory =
+      std::filesystem::path(::testing::TempDir()) / ("cresset-packed-" + std::to_string(::getpid()));
+  const EngineOptions options{.model_sha256 = std::string(64, 'a'), .packed_directory = directory.string()};
+  // In a child: packing has a peak of its own.
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(keep_packed(*sys::make_posix_env(), path, options) ? 0 : 1);
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  expect_one_copy(path, 30 * 3 * 64 * 2 * 2, options);
+  std::filesystem::remove_all(directory);
 }
 
 }  // namespace

@@ -108,6 +108,16 @@ Status check_model_name(std::string_view name) {
               std::string(name.substr(0, kNameBytesMax)));
 }
 
+std::string packed_directory(const std::string& data_directory) {
+  return data_directory + "/packed";
+}
+
+std::string digest_of_path(const std::string& data_directory, std::string_view path) {
+  const std::string blobs = data_directory + "/blobs/sha256/";
+  if (!path.starts_with(blobs) || !is_digest(path.substr(blobs.size()))) return {};
+  return std::string(path.substr(blobs.size()));
+}
+
 Result<std::unique_ptr<ModelStore>> ModelStore::open(sys::Env& env, const std::string& data_directory) {
   for (const char* folder : {"/blobs/sha256", "/models", "/partial"}) {
     CRESSET_TRY_STATUS(env.make_directories(data_directory + folder));
@@ -267,10 +277,27 @@ Result<ModelStore::Removed> ModelStore::remove(std::string_view name) {
                                   [&](const ModelRecord& other) { return other.digest == record.digest; });
   if (!shared && env_.exists(blob_path(record.digest))) {
     CRESSET_TRY_STATUS(env_.remove(blob_path(record.digest)));
-    removed.bytes_freed = record.size;
+    removed.bytes_freed = record.size + remove_packed(record.digest);
   }
   sweep();
   return removed;
+}
+
+uint64_t ModelStore::packed_bytes(const ModelRecord& record) const {
+  const auto stat = env_.stat(packed_directory(directory_) + "/" + record.digest + ".packed");
+  return stat ? stat->size : 0;
+}
+
+// Gives the bytes that this freed.
+uint64_t ModelStore::remove_packed(std::string_view digest) {
+  uint64_t freed = 0;
+  const std::string folder = packed_directory(directory_);
+  for (const std::string& file : env_.list(folder).value_or(std::vector<std::string>())) {
+    if (!file.starts_with(digest)) continue;
+    const auto stat = env_.stat(folder + "/" + file);
+    if (env_.remove(folder + "/" + file) && stat) freed += stat->size;
+  }
+  return freed;
 }
 
 // What a crash left behind. Under the lock, so a blob without a name is nobody's; best effort.
@@ -291,6 +318,7 @@ void ModelStore::sweep() {
     drop_old(directory_ + "/partial", "", suffix, kDownloadAgeMaxS);
   }
   drop_old(directory_ + "/models", "", ".tmp", kStagedAgeMaxS);
+  drop_old(packed_directory(directory_), "", ".tmp", kStagedAgeMaxS);
 
   std::vector<Error> damaged;
   const auto records = list(&damaged);
@@ -301,6 +329,11 @@ void ModelStore::sweep() {
   for (const ModelRecord& record : *records) used.insert(record.digest);
   for (const std::string& blob : *blobs) {
     if (!used.contains(blob)) (void)env_.remove(blob_path(blob));
+  }
+  const std::string folder = packed_directory(directory_);
+  for (const std::string& file : env_.list(folder).value_or(std::vector<std::string>())) {
+    const std::string digest = file.substr(0, 64);
+    if (is_digest(digest) && !used.contains(digest)) (void)env_.remove(folder + "/" + file);
   }
 }
 

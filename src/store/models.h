@@ -2,6 +2,7 @@
 //
 //   blobs/sha256/<hex>      the bytes; never changed, shared by every name that means them
 //   models/<name>.json      one record a name: digest, size, source, card
+//   packed/<hex>.packed     what the engine derived from those bytes; may be removed at any time
 //   partial/                copies and downloads that are not complete; never under a name
 //   lock                    held while blobs and names change together
 //
@@ -51,6 +52,12 @@ struct Addition {
 // reserved.
 Status check_model_name(std::string_view name);
 
+// Where the engine keeps what it derives from stored models. A file there that starts with a digest goes with
+// the bytes of that digest.
+std::string packed_directory(const std::string& data_directory);
+// The digest of the stored model whose bytes lie at `path`; empty where they are not the store's.
+std::string digest_of_path(const std::string& data_directory, std::string_view path);
+
 class ModelStore {
  public:
   static Result<std::unique_ptr<ModelStore>> open(sys::Env& env, const std::string& data_directory);
@@ -62,6 +69,8 @@ class ModelStore {
   // The first imported record whose card has "has_chat_template": true.
   Result<ModelRecord> find_default() const;
   std::string path_of(const ModelRecord& record) const;
+  // Bytes that the engine keeps of it in packed/.
+  uint64_t packed_bytes(const ModelRecord& record) const;
 
   // Copies the file in. The same bytes under the same name again are fine; other bytes under a name that is
   // taken are kExists, and nothing changes.
@@ -73,7 +82,7 @@ class ModelStore {
 
   struct Removed {
     ModelRecord record;
-    uint64_t bytes_freed = 0;  // 0: another name means the same bytes
+    uint64_t bytes_freed = 0;  // with what was derived from them; 0: another name means the same bytes
   };
   Result<Removed> remove(std::string_view name);
 
@@ -89,6 +98,7 @@ class ModelStore {
   Status check_free_name(const Addition& addition, std::string_view digest) const;
   Result<ModelRecord> publish_file(const std::string& staged, const std::string& digest, uint64_t size,
                                    const Addition& addition);
+  uint64_t remove_packed(std::string_view digest);
   void sweep();
 
   sys::Env& env_;

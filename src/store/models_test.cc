@@ -206,6 +206,35 @@ TEST(ModelStore, NoFaultAtAnyStepBreaksANameOrLosesAGoodOne) {
   }
 }
 
+TEST(ModelStore, WhatTheEngineDerivedGoesWithTheBytes) {
+  SimEnv env(1);
+  const auto store = open_store(env);
+  env.put_file("/in/a.gguf", "aaaa");
+  env.put_file("/in/b.gguf", "bbbb");
+  const auto a = store->import_file("/in/a.gguf", addition("a"));
+  ASSERT_TRUE(a);
+  ASSERT_TRUE(store->import_file("/in/a.gguf", addition("also-a")));
+  ASSERT_TRUE(store->import_file("/in/b.gguf", addition("b")));
+  EXPECT_EQ(digest_of_path("/data", store->path_of(*a)), a->digest);
+  EXPECT_EQ(digest_of_path("/data", "/in/a.gguf"), "");
+  EXPECT_EQ(digest_of_path("/data", "/data/blobs/sha256/short"), "");
+  const std::string folder = packed_directory("/data");
+  const std::string kept = folder + "/" + a->digest + ".packed", stale = kept + ".0a1b2c3d.tmp",
+                    nobodys = folder + "/" + std::string(64, 'f') + ".packed";
+  ASSERT_TRUE(env.make_directories(folder));
+  env.put_file(kept, "123456");
+  EXPECT_EQ(store->packed_bytes(*a), 6u);
+  EXPECT_EQ(store->remove("also-a")->bytes_freed, 0u);
+  EXPECT_TRUE(env.exists(kept)) << "another name means the same bytes";
+  env.put_file(stale, "12");
+  EXPECT_EQ(store->remove("a")->bytes_freed, 4u + 6u + 2u);
+  EXPECT_FALSE(env.exists(kept));
+  EXPECT_FALSE(env.exists(stale));
+  env.put_file(nobodys, "1");
+  ASSERT_TRUE(store->remove("b"));
+  EXPECT_FALSE(env.exists(nobodys)) << "of a model that is gone";
+}
+
 TEST(Download, ContinuesWhereItStopped) {
   SimEnv env(1);
   const auto store = open_store(env);

@@ -1,6 +1,11 @@
 #include "sys/cpu.h"
 
 #include <sched.h>
+#if defined(__linux__)
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
 
 #include <cstdio>
 #include <fstream>
@@ -30,6 +35,15 @@ CpuFeatures read_cpu_features() {
   CPU_ZERO(&set);
   if (sched_getaffinity(0, sizeof set, &set) == 0) f.cores_online = CPU_COUNT(&set);
   return f;
+}
+
+void lower_thread_priority() {
+#if defined(__linux__)
+  // Linux gives each thread its own: setpriority(2), NOTES; ioprio_set(2): class 3 is "idle".
+  constexpr int kNice = 19, kWhoProcess = 1, kClassIdle = 3, kClassShift = 13;
+  static_cast<void>(::setpriority(PRIO_PROCESS, static_cast<id_t>(::syscall(SYS_gettid)), kNice));
+  static_cast<void>(::syscall(SYS_ioprio_set, kWhoProcess, 0, kClassIdle << kClassShift));
+#endif
 }
 
 Memory read_memory() {

@@ -21,6 +21,8 @@ struct Memory {
   unsigned long long total = 0, available = 0;
 };
 Memory read_memory();
+// The calling thread takes only what others leave: the processor and the disk. Best effort.
+void lower_thread_priority();
 // Resident bytes of this process (0 where unknown).
 unsigned long long read_resident_bytes();
 

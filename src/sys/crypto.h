@@ -1,4 +1,4 @@
-// SHA-256 over OpenSSL's EVP.
+// SHA-256 and a fast checksum, over OpenSSL's EVP.
 #pragma once
 
 #include <array>
@@ -27,6 +27,12 @@ class Sha256 {
 
 Digest sha256(std::string_view bytes);
 Digest sha256(std::span<const std::byte> bytes);
+
+// 128 bits that find accidents (a flipped bit, a page that was never written) at the speed of memory: four
+// to five times as fast as SHA-256. The key is no secret, so it keeps out no one who can write.
+using Checksum = std::array<unsigned char, 16>;
+Checksum checksum(std::span<const std::byte> bytes);
+
 std::string to_hex(std::span<const unsigned char> bytes);
 
 }  // namespace cresset::sys

@@ -245,6 +245,21 @@ class Measures(CommandTest):
         only = self.lines_of("bench", harness.model_file(), "--only", "decode", "--gen", "2", "--rounds", "1")
         self.assertEqual([m["bench"] for m in only], ["decode"])
 
+    def test_bench_says_what_the_machine_can_do_and_where_the_time_goes(self):
+        args = ("--only", "roofline,prefill,batch,kernels", "--lengths", "32", "--prefill-depths", "0", "--depths", "8",
+                "--batches", "1,4", "--gen", "4", "--rounds", "1", "--threads", "2")
+        lines = self.lines_of("bench", MODEL, *args)
+        self.assertEqual([m["bench"] for m in lines], ["roofline", "prefill", "kernels", "kernels", "batch", "batch"])
+        self.assertTrue(all(v > 0 for k, v in lines[0].items() if k.endswith(("GBps", "OPS"))), lines[0])
+        self.assertTrue({"read_12MiB_GBps", "read_1MiB_GBps", "fma_f32_TFLOPS"} <= lines[0].keys(), lines[0])
+        self.assertGreater(lines[1]["peak_share"], 0)
+        for line, phase in ((lines[2], "prefill"), (lines[3], "decode")):
+            self.assertEqual(line["phase"], phase)
+            self.assertAlmostEqual(sum(line["shares"].values()), 1, delta=0.01)
+        self.assertEqual([(m["sequences"], m["tokens"], m["depth"]) for m in lines[4:]], [(1, 4, 8), (4, 4, 8)])
+        refused = self.run_it("bench", MODEL, "--only", "serve", expect=REFUSED)
+        self.assert_one_line(refused, "serve", "later")
+
     def test_logits(self):
         words = [504, 3575, 282, 4649, 314]
         stdin = json.dumps({"tokens": words}) + "\n" + json.dumps({"tokens": words[:2]}) + "\n"

@@ -8,7 +8,8 @@ Run in an environment with gguf==0.19.0 and numpy, from the root of the checkout
 
 Bytes are seeded random, except the halves that scale a block: those are finite and of all sizes, subnormal included
 (random bytes would make one in thirty of them infinite or NaN, and say nothing about the formula). The first block of
-each format is all zero bits, the second has every bit of its integers set.
+each format is all zero bits, the second has every bit of its integers set; the last ones have halves that are infinite
+or NaN. MXFP4's exponents are the least, the greatest and random ones.
 """
 import importlib.metadata
 import pathlib
@@ -34,7 +35,15 @@ FORMATS = [
     ("Q4_K", 144, [0, 2], 4),
     ("Q5_K", 176, [0, 2], 4),
     ("Q6_K", 210, [208], 4),
+    ("Q2_K", 84, [80, 82], 4),
+    ("Q3_K", 110, [108], 4),
+    ("IQ4_NL", 18, [0], 10),
+    ("IQ4_XS", 136, [0], 4),
+    ("MXFP4", 17, [], 14),
 ]
+# By the index of the block, from the third on.
+MXFP4_EXPONENTS = [0, 1, 2, 3, 127, 252, 253, 254, 255]
+NOT_FINITE = [0x7C00, 0xFC00, 0x7E00, 0xFD55]
 
 
 def finite_half(rng):
@@ -59,7 +68,24 @@ def block(rng, name, size, halves, index):
     out = bytearray(b"\xff" * size if index == 1 else rng.randbytes(size))
     for at in halves:
         out[at : at + 2] = struct.pack("<H", finite_half(rng))
+    if name == "MXFP4" and 0 <= index - 2 < len(MXFP4_EXPONENTS):
+        out[0] = MXFP4_EXPONENTS[index - 2]
     return bytes(out)
+
+
+def not_finite_block(rng, size, halves, index):
+    out = bytearray(rng.randbytes(size))
+    for i, at in enumerate(halves):
+        # One half of two is not finite, or both are.
+        bits = NOT_FINITE[index] if index % 2 == 0 or index // 2 == i else finite_half(rng)
+        out[at : at + 2] = struct.pack("<H", bits)
+    return bytes(out)
+
+
+def line(name, raw):
+    with numpy.errstate(over="ignore", invalid="ignore"):
+        values = dequantize(numpy.frombuffer(raw, dtype=numpy.uint8), Type[name]).astype("<f4").reshape(-1)
+    return f"{name} {raw.hex()} " + "".join(f"{b:08x}" for b in values.view("<u4"))
 
 
 def main():
@@ -71,10 +97,10 @@ def main():
     ]
     for name, size, halves, count in FORMATS:
         for index in range(count):
-            raw = block(rng, name, size, halves, index)
-            values = dequantize(numpy.frombuffer(raw, dtype=numpy.uint8), Type[name]).astype("<f4").reshape(-1)
-            bits = "".join(f"{b:08x}" for b in values.view("<u4"))
-            lines.append(f"{name} {raw.hex()} {bits}")
+            lines.append(line(name, block(rng, name, size, halves, index)))
+    for name, size, halves, _ in FORMATS:
+        for index in range(len(NOT_FINITE) if size > 2 and halves else 0):
+            lines.append(line(name, not_finite_block(rng, size, halves, index)))
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text("\n".join(lines) + "\n")
     print(f"{OUT}: {OUT.stat().st_size} bytes, {len(lines) - 2} blocks")

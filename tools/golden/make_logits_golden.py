@@ -11,7 +11,8 @@ Make an environment once (the CPU build of torch is enough), then run from the r
     oracle/bin/python tools/golden/make_logits_golden.py smollm2 PATH/smollm2-135m-instruct-q4_1.gguf
     oracle/bin/python tools/golden/make_logits_golden.py gemma3 PATH/gemma3-270m-q4_k_m.gguf
 
-With --every-position --out FILE it writes all positions of all prompts (tens of megabytes, not checked in);
+qwen2 takes any Qwen 2 or 2.5 file, for a comparison that is not checked in (--out FILE; CRESSET_GOLDEN_QWEN2=MODEL
+makes engine_test compare with it). With --every-position --out FILE it writes all positions of all prompts (tens of megabytes, not checked in);
 CRESSET_GOLDEN_DIR=DIR makes engine_test read such files instead of the small ones.
 
 In the file: per prompt its token ids; `at`: [position, [[id, log-probability] x 20], mass of the rest]; `greedy`:
@@ -117,6 +118,11 @@ def load(file):
         make = transformers.LlamaForCausalLM
         norms |= {"ffn_norm": "post_attention_layernorm"}
         added = 0.0
+    elif arch == "qwen2":
+        config = transformers.Qwen2Config(**common, rope_parameters={"rope_type": "default", "rope_theta": get("rope.freq_base")})
+        make = transformers.Qwen2ForCausalLM
+        norms |= {"ffn_norm": "post_attention_layernorm"}
+        added = 0.0
     else:
         layers = get("block_count")
         config = transformers.Gemma3TextConfig(
@@ -135,9 +141,12 @@ def load(file):
                 "ffn_down": "mlp.down_proj"}
     state = {"model.embed_tokens.weight": file.weight("token_embd.weight"),
              "model.norm.weight": file.weight("output_norm.weight") - added}
-    state["lm_head.weight"] = state["model.embed_tokens.weight"]
-    assert "output.weight" not in file.tensors
     used = {"token_embd.weight", "output_norm.weight"}
+    state["lm_head.weight"] = state["model.embed_tokens.weight"]
+    if "output.weight" in file.tensors:
+        used.add("output.weight")
+        state["lm_head.weight"] = file.weight("output.weight")
+        config.tie_word_embeddings = False
     for i in range(get("block_count")):
         for ours, theirs in (matrices | norms).items():
             name = f"blk.{i}.{ours}.weight"
@@ -148,6 +157,9 @@ def load(file):
             elif arch == "llama" and ours in ("attn_q", "attn_k"):
                 weight = unpermute(weight, heads if ours == "attn_q" else kv_heads)
             state[f"model.layers.{i}.{theirs}.weight"] = weight
+        for ours in ("attn_q", "attn_k", "attn_v") if arch == "qwen2" else ():
+            used.add(f"blk.{i}.{ours}.bias")
+            state[f"model.layers.{i}.{matrices[ours]}.bias"] = file.weight(f"blk.{i}.{ours}.bias")
     assert used == set(file.tensors), set(file.tensors) ^ used
     model = make(config).float().eval()
     model.load_state_dict(state, strict=True)
@@ -181,9 +193,16 @@ def continue_greedily(model, ids):
     return out
 
 
+def write(path, head, prompts):
+    lines = ",\n".join("  " + json.dumps(prompt, separators=(",", ":")) for prompt in prompts)
+    top = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in head.items())
+    path.write_text("{\n" + top + ',\n "prompts": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
+    print(f"{path}: {path.stat().st_size} bytes")
+
+
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("name", choices=["smollm2", "gemma3"])
+    parser.add_argument("name", choices=["smollm2", "gemma3", "qwen2"])
     parser.add_argument("file")
     parser.add_argument("--every-position", action="store_true")
     parser.add_argument("--out")
@@ -212,11 +231,7 @@ def main():
         "model": file.value("general.name"),
         "sha256": hashlib.sha256(file.path.read_bytes()).hexdigest(),
     }
-    path = pathlib.Path(arguments.out or ROOT / f"testing/golden/logits-{arguments.name}.json")
-    lines = ",\n".join("  " + json.dumps(prompt, separators=(",", ":")) for prompt in out)
-    top = ",\n".join(f" {json.dumps(k)}: {json.dumps(v)}" for k, v in head.items())
-    path.write_text("{\n" + top + ',\n "prompts": [\n' + lines + "\n ]\n}\n", encoding="utf-8")
-    print(f"{path}: {path.stat().st_size} bytes")
+    write(pathlib.Path(arguments.out or ROOT / f"testing/golden/logits-{arguments.name}.json"), head, out)
 
 
 if __name__ == "__main__":

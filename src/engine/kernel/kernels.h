@@ -19,7 +19,8 @@
 namespace cresset::engine {
 
 constexpr int kPanelRows = 16;
-constexpr int kBlockItems = 32;  // activations are quantised in blocks of 32
+constexpr int kFormatSlots = 16;  // one for each Format (quant/format.h)
+constexpr int kBlockItems = 32;   // activations are quantised in blocks of 32
 // Activations of a block below this are all zero in 8 bits: 127 divided by a smaller maximum may be infinite.
 constexpr float kActivationLeast = 1e-30f;
 constexpr int kPagePositions = 64;  // positions in a KV page
@@ -27,32 +28,47 @@ constexpr int kChunkPages = 8;  // attention is summed in chunks of 8 pages that
 
 // 32 activations of one token in 8 bits: x[i] ~ scale * q[i], |q| <= 127.
 struct ActivationBlock {
-  float scale;           // max|x| / 127
-  float scaled_sum;      // scale * (half_sums[0] + half_sums[1])
-  int32_t half_sums[2];  // sums of q[0..15] and q[16..31]
+  float scale;        // max|x| / 127
+  float scaled_sum;   // scale * (sum of q)
+  int32_t bias;       // -128 * (sum of q): what weights stored around 128 have too much
+  int32_t half_bias;  // -128 * (sum of q[0..15])
   int8_t q[32];
 };
 
-// One matrix product of a panel: y[t][r] (+)= sum over columns of w[r][c] * x[t][c], 16 rows, `tokens`
-// tokens.
+// Blocks of 12 tokens lie together, a tile of the product: [tile][block][12 tokens].
+constexpr size_t kTokenTile = 12;
+// Where block 0 of a token is; its block b is b * kTokenTile further.
+static inline size_t activation_index(size_t token, size_t blocks_per_token) {
+  return token / kTokenTile * kTokenTile * blocks_per_token + token % kTokenTile;
+}
+
+// Room that a product needs of its own, aligned to 64 bytes; one per thread.
+constexpr size_t kGemmPanels = 4, kGemmBlocks = 64, kGemmTokens = 43 * kTokenTile;  // taken at once
+constexpr size_t kGemmScratchBytes =
+    kGemmPanels * kGemmBlocks * 12 * 64 + 2 * kGemmPanels * kGemmTokens * kPanelRows * 4;
+
+// One matrix product of neighbouring panels: y[t][r] (+)= sum over columns of w[r][c] * x[t][c], for `tokens`
+// tokens that start at the beginning of a tile.
 struct GemmArguments {
-  const unsigned char* panel;  // one panel in its packed form
+  const unsigned char* panels;  // the first of them in its packed form
+  size_t panel_count, panel_bytes;
   size_t columns;
   size_t tokens;
-  const ActivationBlock* blocks;  // int8: block b of token t at blocks[b * tokens_stride + t]
-  const float* floats;            // float: element c of token t at floats[t * tokens_stride + c]
-  size_t tokens_stride;
-  float* y;  // y[t * y_stride + r]
+  const ActivationBlock* blocks;  // int8: see activation_index
+  const ActivationBlock* rest;    // int8, or null: what `blocks` rounded away, a second product that is added
+  const float* floats;            // float: element c of token t at floats[t * floats_stride + c]
+  size_t floats_stride;
+  float* y;  // y[t * y_stride + panel * 16 + r]
   size_t y_stride;
-  bool accumulate;  // y += (one addition at the end) instead of y =
+  bool accumulate;         // y += (one addition at the end) instead of y =
+  unsigned char* scratch;  // kGemmScratchBytes
 };
 
 // Attention of `queries` query rows that share one KV head, over one chunk of positions, by online softmax.
-// For each page of the chunk, in order: s = dot(q, k) as an fma chain over the dimensions; m' = max(m, max
-// s); p = exp(s - m'); l = l * exp(m - m') + sum16(p); acc[d] = acc[d] * exp(m - m'), then an fma chain over
-// the keys. A page without a visible key for a query leaves that query untouched.
+// A query that sees nothing of a page is left as it is (exactly: times 1, plus 0).
 struct AttentionArguments {
-  const float* q;  // [queries][head_size], already scaled
+  // Already scaled. bfloat16: [pair of dimensions][queries][2]; float: [queries][head_size].
+  const void* q;
   size_t queries;
   size_t head_size;      // a multiple of 16
   const int32_t* last;   // [queries]: the last position each may see
@@ -64,20 +80,29 @@ struct AttentionArguments {
   float* l;                     // [queries] running sum; starts at 0
   float* acc;                   // [queries][head_size]; starts at 0
 };
+constexpr size_t kAttentionQueries = 64;  // most of one call
+
+// Unnormalised sums of `queries` queries, to be divided by l.
+struct AttentionSums {
+  float *m, *l;  // [queries]; the maximum is to the base of the scores' exponential
+  float* acc;    // [queries][head_size]
+};
 
 struct Kernels {
   const char* name;
 
-  // x[columns] to columns/32 blocks at out[b * stride]. scale = max|x| * (1/127); q = nearest(x *
-  // (127/max|x|)). All zero where max|x| is not above kActivationLeast.
-  void (*quantise)(const float* x, size_t columns, ActivationBlock* out, size_t stride);
+  // x[columns] to columns/32 blocks at out[b * kTokenTile]. scale = max|x| * (1/127); q = nearest(x *
+  // (127/max|x|)). All zero where max|x| is not above kActivationLeast. With `rest`: x - scale * q quantised
+  // in the same way.
+  void (*quantise)(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest);
 
   // By format number (quant/format.h). int8: null for F32, F16, BF16. Per block, in order:
   // acc = fma(float(isum), w_scale * x_scale, acc); with a minimum: acc = fma(w_min, scaled_sum, acc).
-  // Q6_K: the two halves of a block one after the other.
-  void (*gemm_int8[16])(const GemmArguments&);
+  // Q2_K, Q3_K, Q6_K: that for the two halves of a block one after the other, and then Q2_K's two minima:
+  // acc = fma(w_min, x_scale * float(half_sum), acc). With `rest`: the same for it, then the two sums added.
+  void (*gemm_int8[kFormatSlots])(const GemmArguments&);
   // F32, F16, BF16: acc = fma(w, x, acc) over the columns in order.
-  void (*gemm_float[16])(const GemmArguments&);
+  void (*gemm_float[kFormatSlots])(const GemmArguments&);
 
   // y = x * (1 / sqrt(sum16(x*x) / n + epsilon)) * weight
   void (*rms_norm)(const float* x, const float* weight, size_t n, float epsilon, float* y);
@@ -87,8 +112,25 @@ struct Kernels {
   // x += y
   void (*add)(float* x, const float* y, size_t n);
 
-  // Keys and values as IEEE half, and as float32 (the reference arithmetic).
-  void (*attend_half)(const AttentionArguments&);
+  // Rounds to bfloat16 (to nearest, ties to even).
+  void (*round_bfloat)(const float* x, size_t n, uint16_t* out);
+
+  // Queries, keys, values and weights in bfloat16, sums in float32. q is scaled by log2(e) too. Per page, in
+  // order: s = a chain over pairs of dimensions, s = fma(q[i], k[i], fma(q[i+1], k[i+1], s)); m' = max(m, max
+  // s), p = 2^(s - m') (0 where m' is -infinity), c = 2^(m - m'); l's 16 lanes = fma(l, c, ((p0 + p1) + p2) +
+  // p3) over the page's 4 tiles; acc[d] = acc[d] * c, then a chain over pairs of positions with p rounded to
+  // bfloat16: acc = fma(p[j], v[j], fma(p[j+1], v[j+1], acc)). At the end l = sum16(lanes). Subnormal numbers
+  // count as 0, so it must run with denormals flushed (kernel/denormals.h).
+  void (*attend)(const AttentionArguments&);
+  // Adds the sums over later positions to earlier ones (scores to the base 2): with m' = max of both, keep =
+  // 2^(m - m'), take = 2^(part's m - m'): l = l * keep + part.l * take, acc = fma(acc, keep, part.acc *
+  // take). A part that saw nothing (m is -infinity) changes nothing.
+  void (*merge)(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size);
+  // out = x / by
+  void (*divide)(const float* x, size_t n, float by, float* out);
+  // Everything in float32 (the reference arithmetic). Per page: s = dot(q, k) as an fma chain over the
+  // dimensions; m' = max(m, max s); p = exp(s - m'); l = l * exp(m - m') + sum16(p); acc[d] = acc[d] * exp(m
+  // - m'), then an fma chain over the keys.
   void (*attend_float)(const AttentionArguments&);
 
   // For the sampler: the maximum of x, and sum16 of exp((x - maximum) * factor) with the values stored to
@@ -101,5 +143,6 @@ struct Kernels {
 extern const Kernels* const kScalarKernels;
 extern const Kernels* const kAvx2Kernels;
 extern const Kernels* const kAvx512Kernels;
+extern const Kernels* const kAvx512Bf16Kernels;
 
 }  // namespace cresset::engine

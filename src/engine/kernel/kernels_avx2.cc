@@ -11,6 +11,9 @@ namespace {
 struct Unit {
   static constexpr const char* kName = "avx2";
   static constexpr int kFloats = 8;
+  static constexpr size_t kTokens = 4;
+  static constexpr bool kIsCentred = false;  // small bytes: pairs of products are added in 16 bits
+  static constexpr size_t kHeads = 3;        // queries that attention in bfloat16 computes at once
   static constexpr size_t kQueries = 2;
   static constexpr size_t kGroup = 2;
   using Float = __m256;
@@ -40,12 +43,50 @@ struct Unit {
   static Float zero_unless_greater(Float x, Float bound, Float v) {
     return _mm256_and_ps(_mm256_cmp_ps(x, bound, _CMP_GT_OQ), v);
   }
+  // The 16 lanes folded, halves onto each other: 8, 4, 2, 1.
+  static float fold_sum(const Float* v) {
+    const Float eight = _mm256_add_ps(v[0], v[1]);
+    const __m128 four = _mm_add_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)));
+  }
+  static float fold_max(const Float* v) {
+    const Float eight = _mm256_max_ps(v[0], v[1]);
+    const __m128 four = _mm_max_ps(_mm256_castps256_ps128(eight), _mm256_extractf128_ps(eight, 1));
+    const __m128 two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    return _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)));
+  }
   static Float load_half(const unsigned char* p) {
     return _mm256_cvtph_ps(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
   }
   static Float load_bfloat(const unsigned char* p) {
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+  }
+  static bool any_greater(Float a, Float b) {
+    return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
+  }
+  // acc + the products of two pairs of bfloat16, the upper ones first.
+  static Float dot_pairs(Float acc, Int a, Int b) {
+    const Int upper = _mm256_set1_epi32(static_cast<int32_t>(0xffff0000u));
+    acc = _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_and_si256(a, upper)),
+                          _mm256_castsi256_ps(_mm256_and_si256(b, upper)), acc);
+    return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)),
+                           _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), acc);
+  }
+  // 16 floats to bfloat16, to nearest, ties to even.
+  static void store_bfloat16(uint16_t* out, const Float* v) {
+    Int rounded[2];
+    for (int i = 0; i < 2; ++i) {
+      const Int bits = _mm256_castps_si256(v[i]);
+      const Int odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+      const Int up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+      const Int quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+      const Int is_nan = _mm256_castps_si256(_mm256_cmp_ps(v[i], v[i], _CMP_UNORD_Q));
+      rounded[i] = _mm256_srli_epi32(_mm256_blendv_epi8(up, quiet, is_nan), 16);
+    }
+    const Int both = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded[0], rounded[1]), 0xd8);
+    _mm256_storeu_si256(reinterpret_cast<Int*>(out), both);
   }
   static Float load_u8(const unsigned char* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
@@ -54,22 +95,43 @@ struct Unit {
     return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
   }
 
+  // The low and the high four bits of bytes.
+  static Float load_low_u4(const unsigned char* p) {
+    const Int v = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtepi32_ps(_mm256_and_si256(v, _mm256_set1_epi32(15)));
+  }
+  static Float load_high_u4(const unsigned char* p) {
+    const Int v = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    return _mm256_cvtepi32_ps(_mm256_srli_epi32(v, 4));
+  }
+  // 2^(byte - 128): a byte below 2 makes a fraction of the least normal float.
+  static Float load_mxfp4_scale(const unsigned char* p) {
+    const Int e = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const Int normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+    const Int subnormal = _mm256_sllv_epi32(_mm256_set1_epi32(0x00200000), e);
+    return _mm256_castsi256_ps(
+        _mm256_blendv_epi8(normal, subnormal, _mm256_cmpgt_epi32(_mm256_set1_epi32(2), e)));
+  }
+
   static Int load_int(const unsigned char* p) {
     return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
   }
   static Int int_zero() { return _mm256_setzero_si256(); }
   static Int int_add(Int a, Int b) { return _mm256_add_epi32(a, b); }
-  static Int int_sub(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   static Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
+  static Int set_int(int32_t v) { return _mm256_set1_epi32(v); }
+  static void store_int(unsigned char* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+  static Int recentre(Int q, int) { return q; }
   template <int kShift>
-  static Int shifted(int32_t v) {
-    return _mm256_slli_epi32(_mm256_set1_epi32(v), kShift);
+  static Int shifted_right(int32_t v) {
+    return _mm256_srai_epi32(_mm256_set1_epi32(v), kShift);
   }
   static Int low_nibbles(Int a) { return _mm256_and_si256(a, _mm256_set1_epi8(15)); }
   static Int high_nibbles(Int a) { return _mm256_and_si256(_mm256_srli_epi16(a, 4), _mm256_set1_epi8(15)); }
-  // Bit 4r+i of the word's half for this part becomes 16 in byte i of lane r: spread the 32 bits over 32
+  // Bit 4r+i of the word's half for this part becomes kValue in byte i of lane r: spread the 32 bits over 32
   // bytes.
-  static Int add_fifth_bits(Int q, const unsigned char* word, int part) {
+  template <int kValue>
+  static Int add_bits(Int q, const unsigned char* word, int part) {
     int32_t bits;
     __builtin_memcpy(&bits, word + 4 * part, 4);
     const Int spread = _mm256_shuffle_epi8(
@@ -77,12 +139,21 @@ struct Unit {
                                                   2, 2, 2, 2, 2, 2, 2, 2, 3, 3, 3, 3, 3, 3, 3, 3));
     const Int select = _mm256_set1_epi64x(static_cast<long long>(0x8040201008040201ull));
     const Int set = _mm256_cmpeq_epi8(_mm256_and_si256(spread, select), select);
-    return _mm256_or_si256(q, _mm256_and_si256(set, _mm256_set1_epi8(16)));
+    return _mm256_or_si256(q, _mm256_and_si256(set, _mm256_set1_epi8(kValue)));
+  }
+  // Bits kShift and kShift + 1 of each byte.
+  template <int kShift>
+  static Int bit_pairs(Int pairs) {
+    return _mm256_and_si256(_mm256_srli_epi16(pairs, kShift), _mm256_set1_epi8(3));
   }
   template <int kShift>
   static Int add_pairs(Int q, Int pairs) {
-    const Int two = _mm256_and_si256(_mm256_srli_epi16(pairs, kShift), _mm256_set1_epi8(3));
-    return _mm256_or_si256(q, _mm256_slli_epi16(two, 4));
+    return _mm256_or_si256(q, _mm256_slli_epi16(bit_pairs<kShift>(pairs), 4));
+  }
+  // table[q] of each byte q below 16.
+  static Int look_up(const unsigned char* table, Int q) {
+    return _mm256_shuffle_epi8(
+        _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table))), q);
   }
   // Weights up to 6 bits: pairs of products stay below 2^15 (63 * 127 * 2), so the saturating form is exact.
   // Wider ones are multiplied as 16 bits.

@@ -9,11 +9,13 @@
 #include "engine/kernel/exp.h"
 #include "engine/kernel/kernels.h"
 #include "engine/quant/format.h"
+#include "engine/quant/tables.h"
 
 namespace cresset::engine {
 namespace {
 
 constexpr size_t kLanes = 16;
+static_assert(kFormatSlots >= kFormatCount);
 
 uint16_t load_half_bits(const unsigned char* p) {
   uint16_t bits;
@@ -32,28 +34,38 @@ float fold_sum(float* lanes) {
   return lanes[0];
 }
 
-void quantise(const float* x, size_t columns, ActivationBlock* out, size_t stride) {
+void quantise_block(const float* x, ActivationBlock& block) {
+  float largest = 0;
+  for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
+  block.scale = largest > kActivationLeast ? largest * (1.0f / 127.0f) : 0.0f;
+  const float inverse = largest > kActivationLeast ? 127.0f / largest : 0.0f;
+  int32_t half_sums[2] = {0, 0};
+  for (size_t i = 0; i < 32; ++i) {
+    block.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
+    half_sums[i / 16] += block.q[i];
+  }
+  block.bias = -128 * (half_sums[0] + half_sums[1]);
+  block.half_bias = -128 * half_sums[0];
+  block.scaled_sum = block.scale * static_cast<float>(half_sums[0] + half_sums[1]);
+}
+
+void quantise(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest) {
   for (size_t b = 0; b < columns / 32; ++b, x += 32) {
-    ActivationBlock& block = out[b * stride];
-    float largest = 0;
-    for (size_t i = 0; i < 32; ++i) largest = std::max(largest, std::fabs(x[i]));
-    block.scale = largest > kActivationLeast ? largest * (1.0f / 127.0f) : 0.0f;
-    const float inverse = largest > kActivationLeast ? 127.0f / largest : 0.0f;
-    block.half_sums[0] = block.half_sums[1] = 0;
-    for (size_t i = 0; i < 32; ++i) {
-      block.q[i] = static_cast<int8_t>(std::nearbyint(x[i] * inverse));
-      block.half_sums[i / 16] += block.q[i];
-    }
-    block.scaled_sum = block.scale * static_cast<float>(block.half_sums[0] + block.half_sums[1]);
+    const ActivationBlock& block = out[b * kTokenTile];
+    quantise_block(x, out[b * kTokenTile]);
+    if (rest == nullptr) continue;
+    float left[32];
+    for (size_t i = 0; i < 32; ++i) left[i] = std::fma(-block.scale, static_cast<float>(block.q[i]), x[i]);
+    quantise_block(left, rest[b * kTokenTile]);
   }
 }
 
 // One row of one packed block of 32 columns.
 struct Block {
-  int q[32];
-  int zero = 0;             // value = scale * (q - zero) + minimum
-  float scale[2] = {0, 0};  // of columns 0..15 and 16..31
-  float minimum = 0;
+  int q[32] = {};
+  int zero = 0;               // value = scale * (q - zero) + minimum
+  float scale[2] = {0, 0};    // of columns 0..15 and 16..31
+  float minimum[2] = {0, 0};  // without has_halves, the first is the block's
 };
 
 void read_nibbles(const unsigned char* in, size_t r, int* q) {
@@ -63,18 +75,22 @@ void read_nibbles(const unsigned char* in, size_t r, int* q) {
     q[c + 16] = static_cast<int>(byte >> 4);
   }
 }
-void read_fifth_bits(const unsigned char* in, size_t r, int* q) {
+void add_bits(const unsigned char* in, size_t r, int* q, unsigned bit) {
   for (size_t c = 0; c < 32; ++c) {
     uint64_t word;
     std::memcpy(&word, in + (c / 4) * 8, 8);
-    q[c] += static_cast<int>(word >> (4 * r + c % 4) & 1) << 4;
+    q[c] += static_cast<int>(word >> (4 * r + c % 4) & 1) << bit;
   }
 }
-void read_upper_pairs(const unsigned char* in, size_t r, int* q) {
+void add_pairs(const unsigned char* in, size_t r, int* q, unsigned bit) {
   for (size_t c = 0; c < 32; ++c) {
     const unsigned byte = in[(c / 16) * 64 + r * 4 + c % 4];
-    q[c] += static_cast<int>(byte >> (2 * (c / 4 % 4)) & 3) << 4;
+    q[c] += static_cast<int>(byte >> (2 * (c / 4 % 4)) & 3) << bit;
   }
+}
+void read_from_table(const unsigned char* in, size_t r, const signed char* table, int* q) {
+  read_nibbles(in, r, q);
+  for (size_t c = 0; c < 32; ++c) q[c] = table[q[c]];
 }
 
 // Block b of row r of a panel.
@@ -91,13 +107,13 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       block.scale[0] = block.scale[1] = load_half(p + 2 * r);
       p += 32;
       if (has_minimum) {
-        block.minimum = load_half(p + 2 * r);
+        block.minimum[0] = load_half(p + 2 * r);
         p += 32;
       } else {
         block.zero = has_fifth ? 16 : 8;
       }
       read_nibbles(has_fifth ? p + 64 : p, r, block.q);
-      if (has_fifth) read_fifth_bits(p, r, block.q);
+      if (has_fifth) add_bits(p, r, block.q, 4);
       return block;
     }
     case Format::kQ8_0: {
@@ -113,10 +129,10 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       const size_t block_size = has_fifth ? 320 : 256, j = b % 8;
       const unsigned char* p = panel + b / 8 * (320 + 8 * block_size);
       block.scale[0] = block.scale[1] = load_half(p + 2 * r) * static_cast<float>(p[64 + j * 16 + r]);
-      block.minimum = -(load_half(p + 32 + 2 * r) * static_cast<float>(p[192 + j * 16 + r]));
+      block.minimum[0] = -(load_half(p + 32 + 2 * r) * static_cast<float>(p[192 + j * 16 + r]));
       p += 320 + j * block_size;
       read_nibbles(has_fifth ? p + 64 : p, r, block.q);
-      if (has_fifth) read_fifth_bits(p, r, block.q);
+      if (has_fifth) add_bits(p, r, block.q, 4);
       return block;
     }
     case Format::kQ6_K: {
@@ -129,7 +145,51 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
       block.zero = 32;
       p += 288 + j * 384;
       read_nibbles(p, r, block.q);
-      read_upper_pairs(p + 256, r, block.q);
+      add_pairs(p + 256, r, block.q, 4);
+      return block;
+    }
+    case Format::kQ2_K: {
+      const size_t j = b % 8;
+      const unsigned char* p = panel + b / 8 * 1344;
+      for (size_t h = 0; h < 2; ++h) {
+        const unsigned packed = p[64 + (2 * j + h) * 16 + r];
+        block.scale[h] = load_half(p + 2 * r) * static_cast<float>(packed & 15);
+        block.minimum[h] = -(load_half(p + 32 + 2 * r) * static_cast<float>(packed >> 4));
+      }
+      add_pairs(p + 320 + j * 128, r, block.q, 0);
+      return block;
+    }
+    case Format::kQ3_K: {
+      const size_t j = b % 8;
+      const unsigned char* p = panel + b / 8 * 1824;
+      for (size_t h = 0; h < 2; ++h) {
+        block.scale[h] =
+            load_half(p + 2 * r) * static_cast<float>(static_cast<int8_t>(p[32 + (2 * j + h) * 16 + r]));
+      }
+      block.zero = 4;
+      p += 288 + j * 192;
+      add_pairs(p + 64, r, block.q, 0);
+      add_bits(p, r, block.q, 2);
+      return block;
+    }
+    case Format::kIQ4_NL: {
+      const unsigned char* p = panel + b * 288;
+      block.scale[0] = block.scale[1] = load_half(p + 2 * r);
+      read_from_table(p + 32, r, kIq4Values, block.q);
+      return block;
+    }
+    case Format::kIQ4_XS: {
+      const size_t j = b % 8;
+      const unsigned char* p = panel + b / 8 * 2208;
+      block.scale[0] = block.scale[1] =
+          load_half(p + 2 * r) * static_cast<float>(static_cast<int8_t>(p[32 + j * 16 + r]));
+      read_from_table(p + 160 + j * 256, r, kIq4Values, block.q);
+      return block;
+    }
+    case Format::kMXFP4: {
+      const unsigned char* p = panel + b * 272;
+      block.scale[0] = block.scale[1] = mxfp4_scale(p[r]);
+      read_from_table(p + 16, r, kMxfp4Values, block.q);
       return block;
     }
     default:
@@ -139,28 +199,49 @@ Block read_block(Format format, const unsigned char* panel, size_t b, size_t r) 
 
 bool has_minimum(Format format) {
   return format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K ||
-         format == Format::kQ5_K;
+         format == Format::kQ5_K || format == Format::kQ2_K;
+}
+// Each half of a block has its own scale and minimum.
+bool has_halves(Format format) {
+  return format == Format::kQ6_K || format == Format::kQ2_K || format == Format::kQ3_K;
+}
+
+template <Format kFormat>
+float dot_row(const unsigned char* panel, size_t r, const ActivationBlock* blocks, size_t count) {
+  float sum = 0;
+  for (size_t b = 0; b < count; ++b) {
+    const Block w = read_block(kFormat, panel, b, r);
+    const ActivationBlock& x = blocks[b * kTokenTile];
+    int32_t dot[2] = {0, 0};
+    for (size_t c = 0; c < 32; ++c) dot[c / 16] += (w.q[c] - w.zero) * x.q[c];
+    if (has_halves(kFormat)) {
+      sum = std::fma(static_cast<float>(dot[0]), w.scale[0] * x.scale, sum);
+      sum = std::fma(static_cast<float>(dot[1]), w.scale[1] * x.scale, sum);
+    } else {
+      sum = std::fma(static_cast<float>(dot[0] + dot[1]), w.scale[0] * x.scale, sum);
+    }
+    if (!has_minimum(kFormat)) continue;
+    if (has_halves(kFormat)) {
+      const int32_t half_sums[2] = {x.half_bias / -128, (x.bias - x.half_bias) / -128};
+      sum = std::fma(w.minimum[0], x.scale * static_cast<float>(half_sums[0]), sum);
+      sum = std::fma(w.minimum[1], x.scale * static_cast<float>(half_sums[1]), sum);
+    } else {
+      sum = std::fma(w.minimum[0], x.scaled_sum, sum);
+    }
+  }
+  return sum;
 }
 
 template <Format kFormat>
 void gemm_int8(const GemmArguments& a) {
-  for (size_t t = 0; t < a.tokens; ++t) {
-    for (size_t r = 0; r < kLanes; ++r) {
-      float sum = 0;
-      for (size_t b = 0; b < a.columns / 32; ++b) {
-        const Block w = read_block(kFormat, a.panel, b, r);
-        const ActivationBlock& x = a.blocks[b * a.tokens_stride + t];
-        int32_t dot[2] = {0, 0};
-        for (size_t c = 0; c < 32; ++c) dot[c / 16] += (w.q[c] - w.zero) * x.q[c];
-        if (kFormat == Format::kQ6_K) {
-          sum = std::fma(static_cast<float>(dot[0]), w.scale[0] * x.scale, sum);
-          sum = std::fma(static_cast<float>(dot[1]), w.scale[1] * x.scale, sum);
-        } else {
-          sum = std::fma(static_cast<float>(dot[0] + dot[1]), w.scale[0] * x.scale, sum);
-        }
-        if (has_minimum(kFormat)) sum = std::fma(w.minimum, x.scaled_sum, sum);
-      }
-      float& y = a.y[t * a.y_stride + r];
+  const size_t blocks = a.columns / 32;
+  for (size_t row = 0; row < a.panel_count * kLanes; ++row) {
+    const unsigned char* panel = a.panels + row / kLanes * a.panel_bytes;
+    for (size_t t = 0; t < a.tokens; ++t) {
+      const size_t at = activation_index(t, blocks);
+      float sum = dot_row<kFormat>(panel, row % kLanes, a.blocks + at, blocks);
+      if (a.rest != nullptr) sum = sum + dot_row<kFormat>(panel, row % kLanes, a.rest + at, blocks);
+      float& y = a.y[t * a.y_stride + row];
       y = a.accumulate ? y + sum : sum;
     }
   }
@@ -168,20 +249,22 @@ void gemm_int8(const GemmArguments& a) {
 
 template <Format kFormat>
 void gemm_float(const GemmArguments& a) {
-  for (size_t t = 0; t < a.tokens; ++t) {
-    for (size_t r = 0; r < kLanes; ++r) {
+  for (size_t row = 0; row < a.panel_count * kLanes; ++row) {
+    const unsigned char* panel = a.panels + row / kLanes * a.panel_bytes;
+    const size_t r = row % kLanes;
+    for (size_t t = 0; t < a.tokens; ++t) {
       float sum = 0;
       for (size_t c = 0; c < a.columns; ++c) {
         float w;
         if (kFormat == Format::kF32) {
-          std::memcpy(&w, a.panel + (c * 16 + r) * 4, 4);
+          std::memcpy(&w, panel + (c * 16 + r) * 4, 4);
         } else {
-          const uint16_t bits = load_half_bits(a.panel + (c * 16 + r) * 2);
+          const uint16_t bits = load_half_bits(panel + (c * 16 + r) * 2);
           w = kFormat == Format::kF16 ? half_to_float(bits) : bfloat_to_float(bits);
         }
-        sum = std::fma(w, a.floats[t * a.tokens_stride + c], sum);
+        sum = std::fma(w, a.floats[t * a.floats_stride + c], sum);
       }
-      float& y = a.y[t * a.y_stride + r];
+      float& y = a.y[t * a.y_stride + row];
       y = a.accumulate ? y + sum : sum;
     }
   }
@@ -211,22 +294,84 @@ void add(float* x, const float* y, size_t n) {
   for (size_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
 }
 
-float element(const float* p, size_t i) {
-  return p[i];
-}
-float element(const uint16_t* p, size_t i) {
-  return half_to_float(p[i]);
+void round_bfloat(const float* x, size_t n, uint16_t* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = float_to_bfloat(x[i]);
 }
 
-template <class Stored>
+float dot_pair(const uint16_t* a, float b0, float b1, float sum) {
+  sum = std::fma(bfloat_to_float(a[1]), b1, sum);
+  return std::fma(bfloat_to_float(a[0]), b0, sum);
+}
+
+// A page's scores for one query, hidden positions at -infinity.
+void score_page(const AttentionArguments& a, size_t n, size_t page, float* s) {
+  const size_t d = a.head_size;
+  const auto* keys = static_cast<const uint16_t*>(a.pages[page]);
+  const uint16_t* q = static_cast<const uint16_t*>(a.q) + 2 * n;
+  for (size_t k = 0; k < kPagePositions; ++k) {
+    const auto position = static_cast<int32_t>(page * kPagePositions + k);
+    s[k] = -std::numeric_limits<float>::infinity();
+    if (position > a.last[n] || position < a.first[n]) continue;
+    s[k] = 0;
+    for (size_t i = 0; i < d; i += 2) {
+      const uint16_t* pair = q + i * a.queries;
+      s[k] = dot_pair(keys + i * kPagePositions + k * 2, bfloat_to_float(pair[0]), bfloat_to_float(pair[1]),
+                      s[k]);
+    }
+  }
+}
+
 void attend(const AttentionArguments& a) {
   const size_t d = a.head_size;
+  for (size_t n = 0; n < a.queries; ++n) {
+    float lanes[kLanes] = {};
+    for (size_t page = a.page_first; page < a.page_end; ++page) {
+      float p[kPagePositions];
+      score_page(a, n, page, p);
+      const float m = std::max(a.m[n], *std::max_element(p, p + kPagePositions));
+      if (m == -std::numeric_limits<float>::infinity()) continue;
+      const float correction = exp2_approximation(a.m[n] - m);
+      a.m[n] = m;
+      for (float& v : p) v = exp2_approximation(v - m);
+      for (size_t i = 0; i < kLanes; ++i)
+        lanes[i] = std::fma(lanes[i], correction, ((p[i] + p[16 + i]) + p[32 + i]) + p[48 + i]);
+      for (float& v : p) v = bfloat_to_float(float_to_bfloat(v));
+      const uint16_t* values = static_cast<const uint16_t*>(a.pages[page]) + kPagePositions * d;
+      for (size_t i = 0; i < d; ++i) {
+        float& sum = a.acc[n * d + i];
+        sum = sum * correction;
+        for (size_t j = 0; j < kPagePositions; j += 2)
+          sum = dot_pair(values + j * d + i * 2, p[j], p[j + 1], sum);
+      }
+    }
+    a.l[n] = fold_sum(lanes);
+  }
+}
+
+void merge(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size) {
+  for (size_t n = 0; n < queries; ++n) {
+    if (part.m[n] == -std::numeric_limits<float>::infinity()) continue;
+    const float top = std::max(total.m[n], part.m[n]);
+    const float keep = exp2_approximation(total.m[n] - top), take = exp2_approximation(part.m[n] - top);
+    total.m[n] = top;
+    total.l[n] = total.l[n] * keep + part.l[n] * take;
+    for (size_t i = n * head_size; i < (n + 1) * head_size; ++i)
+      total.acc[i] = std::fma(total.acc[i], keep, part.acc[i] * take);
+  }
+}
+
+void divide(const float* x, size_t n, float by, float* out) {
+  for (size_t i = 0; i < n; ++i) out[i] = x[i] / by;
+}
+
+void attend_float(const AttentionArguments& a) {
+  const size_t d = a.head_size;
   for (size_t page = a.page_first; page < a.page_end; ++page) {
-    const auto* keys = static_cast<const Stored*>(a.pages[page]);
-    const Stored* values = keys + kPagePositions * d;
+    const auto* keys = static_cast<const float*>(a.pages[page]);
+    const float* values = keys + kPagePositions * d;
     const auto start = static_cast<int32_t>(page * kPagePositions);
     for (size_t n = 0; n < a.queries; ++n) {
-      const float* q = a.q + n * d;
+      const float* q = static_cast<const float*>(a.q) + n * d;
       float* acc = a.acc + n * d;
       float p[kPagePositions];
       float largest = -std::numeric_limits<float>::infinity();
@@ -235,8 +380,7 @@ void attend(const AttentionArguments& a) {
         p[k] = -std::numeric_limits<float>::infinity();
         if (position > a.last[n] || position < a.first[n]) continue;
         float s = 0;
-        for (size_t i = 0; i < d; ++i)
-          s = std::fma(element(keys, (k / 16) * 16 * d + i * 16 + k % 16), q[i], s);
+        for (size_t i = 0; i < d; ++i) s = std::fma(keys[(k / 16) * 16 * d + i * 16 + k % 16], q[i], s);
         p[k] = s;
         largest = std::max(largest, s);
       }
@@ -252,7 +396,7 @@ void attend(const AttentionArguments& a) {
       a.m[n] = m;
       for (size_t i = 0; i < d; ++i) {
         float sum = acc[i] * correction;
-        for (size_t k = 0; k < kPagePositions; ++k) sum = std::fma(element(values, k * d + i), p[k], sum);
+        for (size_t k = 0; k < kPagePositions; ++k) sum = std::fma(values[k * d + i], p[k], sum);
         acc[i] = sum;
       }
     }
@@ -279,14 +423,19 @@ const Kernels kTable = {
     .quantise = quantise,
     .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<Format::kQ4_0>, gemm_int8<Format::kQ4_1>,
                   gemm_int8<Format::kQ5_0>, gemm_int8<Format::kQ5_1>, gemm_int8<Format::kQ8_0>,
-                  gemm_int8<Format::kQ4_K>, gemm_int8<Format::kQ5_K>, gemm_int8<Format::kQ6_K>},
+                  gemm_int8<Format::kQ4_K>, gemm_int8<Format::kQ5_K>, gemm_int8<Format::kQ6_K>,
+                  gemm_int8<Format::kQ2_K>, gemm_int8<Format::kQ3_K>, gemm_int8<Format::kIQ4_NL>,
+                  gemm_int8<Format::kIQ4_XS>, gemm_int8<Format::kMXFP4>},
     .gemm_float = {gemm_float<Format::kF32>, gemm_float<Format::kF16>, gemm_float<Format::kBF16>},
     .rms_norm = rms_norm,
     .silu_multiply = silu_multiply,
     .gelu_multiply = gelu_multiply,
     .add = add,
-    .attend_half = attend<uint16_t>,
-    .attend_float = attend<float>,
+    .round_bfloat = round_bfloat,
+    .attend = attend,
+    .merge = merge,
+    .divide = divide,
+    .attend_float = attend_float,
     .maximum = maximum,
     .exp_sum = exp_sum,
 };

@@ -11,6 +11,7 @@
 
 #define CRESSET_KERNEL_FILE 1
 #include "engine/kernel/simd_attention.h"
+#include "engine/kernel/simd_attention_bf16.h"
 #include "engine/kernel/simd_gemm.h"
 #include "engine/kernel/simd_rows.h"
 
@@ -21,14 +22,19 @@ const Kernels kTable = {
     .name = Unit::kName,
     .quantise = quantise,
     .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<kQ4_0>, gemm_int8<kQ4_1>, gemm_int8<kQ5_0>,
-                  gemm_int8<kQ5_1>, gemm_int8<kQ8_0>, gemm_int8<kQ4_K>, gemm_int8<kQ5_K>, gemm_int8<kQ6_K>},
+                  gemm_int8<kQ5_1>, gemm_int8<kQ8_0>, gemm_int8<kQ4_K>, gemm_int8<kQ5_K>, gemm_int8<kQ6_K>,
+                  gemm_int8<kQ2_K>, gemm_int8<kQ3_K>, gemm_int8<kIQ4_NL>, gemm_int8<kIQ4_XS>,
+                  gemm_int8<kMXFP4>},
     .gemm_float = {gemm_float<kF32>, gemm_float<kF16>, gemm_float<kBF16>},
     .rms_norm = rms_norm,
     .silu_multiply = silu_multiply,
     .gelu_multiply = gelu_multiply,
     .add = add,
-    .attend_half = attend<unsigned short>,
-    .attend_float = attend<float>,
+    .round_bfloat = round_bfloat,
+    .attend = attend,
+    .merge = merge,
+    .divide = divide,
+    .attend_float = attend_float,
     .maximum = maximum,
     .exp_sum = exp_sum,
 };

@@ -5,11 +5,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
+#include <memory>
 #include <random>
+#include <span>
 
+#include "engine/kernel/denormals.h"
 #include "engine/kernel/dispatch.h"
 #include "engine/kernel/exp.h"
 #include "engine/kernel/packed.h"
@@ -19,18 +23,27 @@
 namespace cresset::engine {
 namespace {
 
-// The vector tables that this machine can run; empty where it has neither.
+// The vector tables that this machine can run; empty where it has none.
 std::vector<const Kernels*> fast_kernels() {
   std::vector<const Kernels*> out;
-  for (const KernelKind kind : {KernelKind::kAvx2, KernelKind::kAvx512}) {
-    if (const auto kernels = choose_kernels(kind, sys::read_cpu_features())) out.push_back(*kernels);
-  }
+  const sys::CpuFeatures cpu = sys::read_cpu_features();
+  if (kAvx2Kernels != nullptr && cpu.avx2) out.push_back(kAvx2Kernels);
+  if (kAvx512Kernels != nullptr && cpu.avx512_vnni) out.push_back(kAvx512Kernels);
+  if (kAvx512Bf16Kernels != nullptr && cpu.avx512_vnni && cpu.avx512_bf16) out.push_back(kAvx512Bf16Kernels);
   return out;
 }
 
 template <class T>
 bool same_bits(const std::vector<T>& a, const std::vector<T>& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+// The same bits, or both NaN: which NaN depends on the order of an instruction's operands.
+bool same_values(const std::vector<float>& a, const std::vector<float>& b) {
+  const auto same = [](float x, float y) {
+    return std::bit_cast<uint32_t>(x) == std::bit_cast<uint32_t>(y) || (std::isnan(x) && std::isnan(y));
+  };
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), same);
 }
 
 std::vector<float> random_floats(size_t n, uint64_t seed, float size = 1.0f) {
@@ -78,27 +91,34 @@ TEST(Kernels, QuantiseGivesTheSameBlocksAndStaysWithinHalfAStep) {
   for (const Mood mood : kMoods) {
     for (const size_t columns : {32u, 64u, 576u, 1536u}) {
       const std::vector<float> x = activations(columns, mood, columns);
-      const size_t blocks = columns / 32, stride = 3;
-      std::vector<ActivationBlock> expected(blocks * stride, ActivationBlock{}),
-          got(blocks * stride, ActivationBlock{});
-      kScalarKernels->quantise(x.data(), columns, expected.data(), stride);
+      const size_t blocks = columns / 32;
+      using Blocks = std::vector<ActivationBlock>;
+      Blocks expected(blocks * kTokenTile, ActivationBlock{}), rest = expected, got = expected,
+                                                               got_rest = rest;
+      kScalarKernels->quantise(x.data(), columns, expected.data(), rest.data());
       for (const Kernels* fast : fast_kernels()) {
-        fast->quantise(x.data(), columns, got.data(), stride);
+        fast->quantise(x.data(), columns, got.data(), got_rest.data());
         EXPECT_TRUE(same_bits(got, expected)) << fast->name << ", mood " << static_cast<int>(mood);
+        EXPECT_TRUE(same_bits(got_rest, rest)) << fast->name << ", mood " << static_cast<int>(mood);
+        fast->quantise(x.data(), columns, got.data(), nullptr);
+        EXPECT_TRUE(same_bits(got, expected)) << fast->name << ", without the rest";
       }
       for (size_t c = 0; c < columns; ++c) {
-        const ActivationBlock& block = expected[c / 32 * stride];
+        const ActivationBlock& block = expected[c / 32 * kTokenTile];
+        const ActivationBlock& left = rest[c / 32 * kTokenTile];
         EXPECT_GE(block.q[c % 32], -127);
-        const double step = std::max(static_cast<double>(block.scale), static_cast<double>(kActivationLeast));
-        EXPECT_NEAR(static_cast<double>(block.scale) * block.q[c % 32], static_cast<double>(x[c]),
-                    step * 0.50001);
+        const auto least = static_cast<double>(kActivationLeast), value = static_cast<double>(x[c]);
+        const double first = static_cast<double>(block.scale) * block.q[c % 32];
+        EXPECT_NEAR(first, value, std::max(static_cast<double>(block.scale), least) * 0.50001);
+        const double both = first + static_cast<double>(left.scale) * left.q[c % 32];
+        EXPECT_NEAR(both, value, std::max(static_cast<double>(left.scale), least) * 0.51);
       }
       for (size_t b = 0; b < blocks; ++b) {
-        const ActivationBlock& block = expected[b * stride];
+        const ActivationBlock& block = expected[b * kTokenTile];
         int sums[2] = {0, 0};
         for (size_t i = 0; i < 32; ++i) sums[i / 16] += block.q[i];
-        EXPECT_EQ(block.half_sums[0], sums[0]);
-        EXPECT_EQ(block.half_sums[1], sums[1]);
+        EXPECT_EQ(block.bias, -128 * (sums[0] + sums[1]));
+        EXPECT_EQ(block.half_bias, -128 * sums[0]);
       }
     }
   }
@@ -114,28 +134,41 @@ bool is_super(Format format) {
   return traits(format).block_items == 256;
 }
 
-// Rows of a format at its extremes: every quant at its least, at its most, and at random, under scales that
-// are zero, negative, subnormal and as large as a half can be.
-std::vector<std::byte> hostile_rows(Format format, size_t rows, size_t columns, uint64_t seed) {
+using Scales = std::span<const uint16_t>;
+// Scales that are zero, negative, subnormal and as large as a half can be; and those that no honest file has.
+constexpr uint16_t kExtremeScales[] = {0x0000, 0x8000, 0x0001, 0x83FF, 0x7BFF, 0xFBFF, 0x3C00, 0xBC00};
+constexpr uint16_t kAnyScales[] = {0x0000, 0x8001, 0x7BFF, 0xBC00, 0x3C00,
+                                   0x2000, 0x7C00, 0xFC00, 0x7E00, 0xFD55};
+
+// Rows of a format at its extremes: every quant at its least, at its most, and at random, under such scales.
+std::vector<std::byte> hostile_rows(Format format, size_t rows, size_t columns, uint64_t seed,
+                                    Scales scales) {
   const size_t blocks = rows * columns / traits(format).block_items, size = traits(format).block_bytes;
   std::vector<std::byte> out = testing::random_blocks(format, blocks, 1.0f, seed);
   if (is_plain(format)) return out;
   std::mt19937_64 random(seed + 1);
-  constexpr uint16_t kScales[] = {0x0000, 0x8000, 0x0001, 0x83FF, 0x7BFF, 0xFBFF, 0x3C00, 0xBC00};
-  const size_t first_scale = format == Format::kQ6_K ? 208 : 0;
+  constexpr uint8_t kExponents[] = {0, 1, 2, 3, 127, 150, 253, 254, 255};  // of MXFP4
+  const size_t first_scale = format == Format::kQ6_K   ? 208
+                             : format == Format::kQ2_K ? 80
+                             : format == Format::kQ3_K ? 108
+                                                       : 0;
   const bool has_two = format == Format::kQ4_1 || format == Format::kQ5_1 || format == Format::kQ4_K ||
-                       format == Format::kQ5_K;
+                       format == Format::kQ5_K || format == Format::kQ2_K;
   for (size_t b = 0; b < blocks; ++b) {
     std::byte* block = out.data() + b * size;
     const uint64_t dice = random();
-    const size_t scale_end = first_scale + (has_two ? 4u : 2u);
+    const size_t scale_end = first_scale + (format == Format::kMXFP4 ? 1u : has_two ? 4u : 2u);
     if (dice % 3 != 0) {
       for (size_t i = 0; i < size; ++i) {
         if (i < first_scale || i >= scale_end) block[i] = dice % 3 == 1 ? std::byte{0} : std::byte{0xFF};
       }
     }
+    if (format == Format::kMXFP4) {
+      block[0] = static_cast<std::byte>(kExponents[random() % std::size(kExponents)]);
+      continue;
+    }
     for (size_t at = first_scale; at < scale_end; at += 2)
-      std::memcpy(block + at, &kScales[random() % std::size(kScales)], 2);
+      std::memcpy(block + at, &scales[random() % scales.size()], 2);
   }
   return out;
 }
@@ -143,37 +176,48 @@ std::vector<std::byte> hostile_rows(Format format, size_t rows, size_t columns, 
 struct Product {
   Format format;
   size_t columns, tokens;
-  std::vector<ActivationBlock> blocks;  // [block][token]
-  std::vector<float> floats;            // [token][column]
+  std::vector<ActivationBlock> blocks, rest;  // see activation_index
+  std::vector<float> floats;                  // [token][column]
 
   Product(Format f, size_t c, size_t t, Mood mood) : format(f), columns(c), tokens(t) {
-    blocks.resize(c / 32 * t);
+    blocks.resize((t / kTokenTile + 1) * kTokenTile * (c / 32));
+    rest.resize(blocks.size());
     for (size_t i = 0; i < t; ++i) {
       const std::vector<float> x = activations(c, mood, i + 1);
-      kScalarKernels->quantise(x.data(), c, blocks.data() + i, t);
+      const size_t at = activation_index(i, c / 32);
+      kScalarKernels->quantise(x.data(), c, blocks.data() + at, rest.data() + at);
       floats.insert(floats.end(), x.begin(), x.end());
     }
   }
-  std::vector<float> run(const Kernels& kernels, const PackedMatrix& matrix, bool accumulate) const {
-    std::vector<float> y = random_floats(tokens * 20, 5);
+  size_t stride(const PackedMatrix& matrix) const { return matrix.panels() * 16 + 4; }
+  std::vector<float> run(const Kernels& kernels, const PackedMatrix& matrix, bool accumulate,
+                         bool is_fine = false) const {
+    std::vector<float> y = random_floats(tokens * stride(matrix), 5);
+    std::vector<unsigned char> room(kGemmScratchBytes + 64);
+    void* scratch = room.data();
+    size_t space = room.size();
     const auto kernel = is_plain(format) ? kernels.gemm_float[static_cast<size_t>(format)]
                                          : kernels.gemm_int8[static_cast<size_t>(format)];
-    kernel({.panel = matrix.panel(0),
+    kernel({.panels = matrix.panel(0),
+            .panel_count = matrix.panels(),
+            .panel_bytes = matrix.panel_bytes(),
             .columns = columns,
             .tokens = tokens,
             .blocks = blocks.data(),
+            .rest = is_fine ? rest.data() : nullptr,
             .floats = floats.data(),
-            .tokens_stride = is_plain(format) ? columns : tokens,
+            .floats_stride = columns,
             .y = y.data(),
-            .y_stride = 20,
-            .accumulate = accumulate});
+            .y_stride = stride(matrix),
+            .accumulate = accumulate,
+            .scratch = static_cast<unsigned char*>(std::align(64, kGemmScratchBytes, scratch, space))});
     return y;
   }
 };
 
-PackedMatrix pack16(Format format, const std::vector<std::byte>& file, size_t columns) {
-  PackedMatrix matrix(format, 16, columns);
-  matrix.pack(file, format, 0, 1);
+PackedMatrix pack(Format format, const std::vector<std::byte>& file, size_t rows, size_t columns) {
+  PackedMatrix matrix(format, rows, columns);
+  matrix.pack(file, format, 0, matrix.panels());
   return matrix;
 }
 
@@ -181,27 +225,33 @@ class KernelsOfFormat : public ::testing::TestWithParam<FormatTraits> {};
 
 TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
   const Format format = GetParam().format;
+  // The widest is more than the kernels take at once.
   const std::vector<size_t> widths =
-      is_super(format) ? std::vector<size_t>{256, 512, 1024} : std::vector<size_t>{32, 96, 576, 1536};
+      is_super(format) ? std::vector<size_t>{256, 512, 2304} : std::vector<size_t>{32, 96, 576, 2112};
   for (const size_t columns : widths) {
-    for (const bool is_hostile : {false, true}) {
+    for (const Scales scales : {Scales(), Scales(kExtremeScales), Scales(kAnyScales)}) {
+      const size_t rows = columns < 600 ? 80 : 16;
       const std::vector<std::byte> file =
-          is_hostile
-              ? hostile_rows(format, 16, columns, columns)
-              : testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns);
-      const PackedMatrix matrix = pack16(format, file, columns);
-      for (const size_t tokens : {1u, 2u, 3u, 7u, 8u, 9u, 64u, 65u, 130u}) {
+          scales.empty()
+              ? testing::random_blocks(format, rows * columns / traits(format).block_items, 1.0f, columns)
+              : hostile_rows(format, rows, columns, columns, scales);
+      const PackedMatrix matrix = pack(format, file, rows, columns);
+      for (const size_t tokens : {1u, 2u, 3u, 7u, 8u, 9u, 25u, 65u, 520u}) {
+        if (tokens > 100 && columns != widths[1]) continue;
         const Mood mood = kMoods[(tokens + columns / 32) % std::size(kMoods)];
         const Product product(format, columns, tokens,
                               tokens == 8   ? Mood::kAllHigh
                               : tokens == 9 ? Mood::kAllLow
                                             : mood);
         for (const bool accumulate : {false, true}) {
-          const std::vector<float> expected = product.run(*kScalarKernels, matrix, accumulate);
-          for (const Kernels* fast : fast_kernels()) {
-            ASSERT_TRUE(same_bits(product.run(*fast, matrix, accumulate), expected))
-                << fast->name << ", " << columns << " columns, " << tokens << " tokens, hostile "
-                << is_hostile;
+          for (const bool is_fine : {false, true}) {
+            if (is_fine && is_plain(format)) continue;
+            const std::vector<float> expected = product.run(*kScalarKernels, matrix, accumulate, is_fine);
+            for (const Kernels* fast : fast_kernels()) {
+              ASSERT_TRUE(same_values(product.run(*fast, matrix, accumulate, is_fine), expected))
+                  << fast->name << ", " << columns << " columns, " << tokens << " tokens, " << scales.size()
+                  << " hostile scales, fine " << is_fine;
+            }
           }
         }
       }
@@ -213,12 +263,16 @@ TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
 TEST_P(KernelsOfFormat, MultiplyATokenAloneAsInABatch) {
   const Format format = GetParam().format;
   const size_t columns = 512;
-  const PackedMatrix matrix = pack16(
-      format, testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, 9), columns);
+  const PackedMatrix matrix =
+      pack(format, testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, 9), 16,
+           columns);
   const Product one(format, columns, 1, Mood::kRandom), many(format, columns, 130, Mood::kRandom);
-  const std::vector<float> alone = one.run(*kScalarKernels, matrix, false),
-                           together = many.run(*kScalarKernels, matrix, false);
-  EXPECT_TRUE(std::equal(alone.begin(), alone.begin() + 16, together.begin()));
+  for (const bool is_fine : {false, true}) {
+    if (is_fine && is_plain(format)) continue;
+    const std::vector<float> alone = one.run(*kScalarKernels, matrix, false, is_fine),
+                             together = many.run(*kScalarKernels, matrix, false, is_fine);
+    EXPECT_TRUE(std::equal(alone.begin(), alone.begin() + 16, together.begin()));
+  }
 }
 
 // Within rounding of the exact product of what the format and the quantised activations stand for.
@@ -227,7 +281,7 @@ TEST_P(KernelsOfFormat, MultiplyWithinRoundingOfDoubleArithmetic) {
   for (const size_t columns : {256u, 1024u}) {
     const std::vector<std::byte> file =
         testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns + 3);
-    const PackedMatrix matrix = pack16(format, file, columns);
+    const PackedMatrix matrix = pack(format, file, 16, columns);
     const Product product(format, columns, 5, Mood::kRandom);
     const std::vector<float> y = product.run(*kScalarKernels, matrix, false);
     std::vector<float> row(columns);
@@ -239,7 +293,7 @@ TEST_P(KernelsOfFormat, MultiplyWithinRoundingOfDoubleArithmetic) {
       for (size_t t = 0; t < 5; ++t) {
         double sum = 0, size = 0;
         for (size_t c = 0; c < columns; ++c) {
-          const ActivationBlock& b = product.blocks[c / 32 * 5 + t];
+          const ActivationBlock& b = product.blocks[c / 32 * kTokenTile + t];
           const double x = is_plain(format) ? static_cast<double>(product.floats[t * columns + c])
                                             : static_cast<double>(b.scale) * b.q[c % 32];
           sum += static_cast<double>(row[c]) * x;
@@ -324,10 +378,17 @@ TEST(Kernels, ExpIsWithinItsStatedErrorAndLimits) {
 // ---- attention
 // ------------------------------------------------------------------------------------------------------------
 
+float rounded(float v) {
+  return bfloat_to_float(float_to_bfloat(v));
+}
+
+// Stored: uint16_t (bfloat16, scores to the base 2) or float (to the base e).
 template <class Stored>
 struct Attention {
+  static constexpr bool kIsFloat = sizeof(Stored) == 4;
   size_t d, pages, queries;
   std::vector<float> q, keys, values;  // keys and values as [position][dimension]
+  std::vector<Stored> stored_q;
   std::vector<std::vector<Stored>> stored;
   std::vector<int32_t> first, last;
 
@@ -338,14 +399,20 @@ struct Attention {
         q(random_floats(queries * d, seed)),
         keys(random_floats(pages * 64 * d, seed + 1)),
         values(random_floats(pages * 64 * d, seed + 2)) {
+    stored_q.resize(q.size());
+    for (size_t n = 0; n < queries; ++n) {
+      for (size_t i = 0; i < d; ++i)
+        stored_q[kIsFloat ? n * d + i : i / 2 * 2 * queries + n * 2 + i % 2] = store(q[n * d + i]);
+    }
     for (size_t p = 0; p < pages; ++p) {
       std::vector<Stored> page(2 * 64 * d);
       for (size_t k = 0; k < 64; ++k) {
         for (size_t i = 0; i < d; ++i) {
-          float& key = keys[(p * 64 + k) * d + i];
-          float& value = values[(p * 64 + k) * d + i];
-          page[k / 16 * 16 * d + i * 16 + k % 16] = store(key);
-          page[64 * d + k * d + i] = store(value);
+          const size_t tile = k / 16 * 16 * d;
+          page[kIsFloat ? tile + i * 16 + k % 16 : i / 2 * 128 + k * 2 + i % 2] =
+              store(keys[(p * 64 + k) * d + i]);
+          page[64 * d + (kIsFloat ? k * d + i : k / 2 * 2 * d + i * 2 + k % 2)] =
+              store(values[(p * 64 + k) * d + i]);
         }
       }
       stored.push_back(std::move(page));
@@ -357,13 +424,9 @@ struct Attention {
     }
   }
   static Stored store(float& v) {
-    if constexpr (sizeof(Stored) == 2) {
-      const uint16_t bits = float_to_half(v);
-      v = half_to_float(bits);
-      return bits;
-    } else {
-      return v;
-    }
+    if constexpr (kIsFloat) return v;
+    v = rounded(v);
+    return static_cast<Stored>(float_to_bfloat(v));
   }
   // m, l and acc of all queries in one row.
   std::vector<float> run(const Kernels& kernels) const {
@@ -371,25 +434,42 @@ struct Attention {
     for (const auto& page : stored) at.push_back(page.data());
     std::vector<float> out(queries * (d + 2), 0.0f);
     std::fill_n(out.begin(), queries, -std::numeric_limits<float>::infinity());
-    (sizeof(Stored) == 2 ? kernels.attend_half : kernels.attend_float)({.q = q.data(),
-                                                                        .queries = queries,
-                                                                        .head_size = d,
-                                                                        .last = last.data(),
-                                                                        .first = first.data(),
-                                                                        .pages = at.data(),
-                                                                        .page_first = 0,
-                                                                        .page_end = pages,
-                                                                        .m = out.data(),
-                                                                        .l = out.data() + queries,
-                                                                        .acc = out.data() + 2 * queries});
+    const DenormalsFlushed flushed;
+    (kIsFloat ? kernels.attend_float : kernels.attend)({.q = stored_q.data(),
+                                                        .queries = queries,
+                                                        .head_size = d,
+                                                        .last = last.data(),
+                                                        .first = first.data(),
+                                                        .pages = at.data(),
+                                                        .page_first = 0,
+                                                        .page_end = pages,
+                                                        .m = out.data(),
+                                                        .l = out.data() + queries,
+                                                        .acc = out.data() + 2 * queries});
     return out;
+  }
+  // The weighted mean of the values that query n sees, in double.
+  std::vector<double> exact(size_t n) const {
+    std::vector<double> sum(d, 0.0);
+    double total = 0;
+    for (auto k = static_cast<size_t>(first[n]); k <= static_cast<size_t>(last[n]); ++k) {
+      double score = 0;
+      for (size_t i = 0; i < d; ++i)
+        score += static_cast<double>(q[n * d + i]) * static_cast<double>(keys[k * d + i]);
+      const double p = kIsFloat ? std::exp(score) : std::exp2(score);
+      total += p;
+      for (size_t i = 0; i < d; ++i) sum[i] += p * static_cast<double>(values[k * d + i]);
+    }
+    for (double& v : sum) v /= total;
+    return sum;
   }
 };
 
+// `error`: of a mean of values up to 1; the weights in bfloat16 are rounded by up to 1 in 256.
 template <class Stored>
-void check_attention() {
+void check_attention(double error) {
   for (const size_t d : {16u, 64u, 80u, 128u, 256u}) {
-    for (const size_t queries : {1u, 2u, 3u, 5u, 9u}) {
+    for (const size_t queries : {1u, 2u, 3u, 4u, 5u, 9u, 48u}) {
       for (const int32_t window : {0, 1, 40, 130}) {
         const Attention<Stored> a(d, 3, queries, window, d + queries);
         const std::vector<float> expected = a.run(*kScalarKernels);
@@ -398,20 +478,11 @@ void check_attention() {
               << fast->name << " d " << d << " queries " << queries << " window " << window;
         }
         for (size_t n = 0; n < queries; ++n) {
-          std::vector<double> sum(d, 0.0);
-          double total = 0;
-          for (auto k = static_cast<size_t>(a.first[n]); k <= static_cast<size_t>(a.last[n]); ++k) {
-            double score = 0;
-            for (size_t i = 0; i < d; ++i)
-              score += static_cast<double>(a.q[n * d + i]) * static_cast<double>(a.keys[k * d + i]);
-            const double p = std::exp(score);
-            total += p;
-            for (size_t i = 0; i < d; ++i) sum[i] += p * static_cast<double>(a.values[k * d + i]);
-          }
+          const std::vector<double> mean = a.exact(n);
           for (size_t i = 0; i < d; ++i) {
             const double got = static_cast<double>(expected[2 * queries + n * d + i]) /
                                static_cast<double>(expected[queries + n]);
-            ASSERT_NEAR(got, sum[i] / total, 2e-5) << "d " << d << " query " << n;
+            ASSERT_NEAR(got, mean[i], error) << "d " << d << " query " << n;
           }
         }
       }
@@ -419,11 +490,102 @@ void check_attention() {
   }
 }
 
-TEST(Kernels, AttendToHalvesAsTheDefinitionSays) {
-  check_attention<uint16_t>();
+TEST(Kernels, AttendInBfloat16AsTheDefinitionSays) {
+  check_attention<uint16_t>(4e-3);
 }
-TEST(Kernels, AttendToFloatsAsTheDefinitionSays) {
-  check_attention<float>();
+TEST(Kernels, AttendInFloat32AsTheDefinitionSays) {
+  check_attention<float>(2e-5);
+}
+
+// A query's result does not depend on the others of the call.
+TEST(Kernels, AttendToAQueryAloneAsAmongOthers) {
+  Attention<uint16_t> a(64, 3, 11, 0, 3);
+  const std::vector<float> together = a.run(*kScalarKernels);
+  for (const Kernels* fast : fast_kernels()) {
+    for (size_t n = 0; n < 11; ++n) {
+      Attention<uint16_t> one = a;
+      one.queries = 1;
+      one.stored_q.resize(64);
+      for (size_t i = 0; i < 64; ++i) one.stored_q[i] = a.stored_q[i / 2 * 22 + n * 2 + i % 2];
+      one.first = {a.first[n]};
+      one.last = {a.last[n]};
+      const std::vector<float> alone = one.run(*fast);
+      EXPECT_EQ(alone[0], together[n]);
+      EXPECT_EQ(alone[1], together[11 + n]);
+      EXPECT_TRUE(std::equal(alone.begin() + 2, alone.end(),
+                             together.begin() + static_cast<std::ptrdiff_t>(22 + n * 64)));
+    }
+  }
+}
+
+// Chunks one after another and merged give what one pass gives, but for rounding.
+TEST(Kernels, MergeSumsOfChunks) {
+  constexpr size_t kQueries = 5, kD = 48;
+  const auto sums = [](std::vector<float>& all) {
+    return AttentionSums{all.data(), all.data() + kQueries, all.data() + 2 * kQueries};
+  };
+  const Attention<uint16_t> a(kD, 3, kQueries, 0, 8), b(kD, 3, kQueries, 0, 9);
+  std::vector<float> first = a.run(*kScalarKernels), second = b.run(*kScalarKernels);
+  second[2] = -std::numeric_limits<float>::infinity();  // saw nothing
+  first[3] = -std::numeric_limits<float>::infinity();   // had seen nothing
+  std::fill_n(first.begin() + 2 * kQueries + 3 * kD, kD, 0.0f);
+  first[kQueries + 3] = 0;
+  const std::vector<float> before = first;
+  std::vector<float> expected = first;
+  kScalarKernels->merge(sums(expected), sums(second), kQueries, kD);
+  for (const Kernels* fast : fast_kernels()) {
+    std::vector<float> got = first;
+    fast->merge(sums(got), sums(second), kQueries, kD);
+    EXPECT_TRUE(same_bits(got, expected)) << fast->name;
+    std::vector<float> quotient(kD), same(kD);
+    fast->divide(got.data() + 10, kD, 3.7f, quotient.data());
+    kScalarKernels->divide(got.data() + 10, kD, 3.7f, same.data());
+    EXPECT_TRUE(same_bits(quotient, same)) << fast->name;
+  }
+  for (size_t n = 0; n < kQueries; ++n) {
+    const auto weight = [&](const std::vector<float>& from) {
+      return std::exp2(static_cast<double>(from[n]) - static_cast<double>(expected[n]));
+    };
+    for (size_t i = 0; i < kD; ++i) {
+      const size_t at = 2 * kQueries + n * kD + i;
+      const double sum =
+          static_cast<double>(before[at]) * weight(before) + static_cast<double>(second[at]) * weight(second);
+      EXPECT_NEAR(static_cast<double>(expected[at]), sum, 1e-4 * std::fabs(sum) + 1e-4);
+    }
+  }
+}
+
+TEST(Kernels, RoundToBfloat16ToNearestEven) {
+  std::vector<float> x = random_floats(77, 1, 1e3f);
+  x[0] = std::numeric_limits<float>::infinity();
+  x[1] = -std::numeric_limits<float>::infinity();
+  x[2] = 1.0f + 0x1p-8f;      // halfway to the next: stays even
+  x[3] = 1.0f + 3 * 0x1p-8f;  // halfway: goes up to even
+  x[4] = std::numeric_limits<float>::max();
+  x[5] = std::numeric_limits<float>::quiet_NaN();
+  std::vector<uint16_t> expected(x.size()), got(x.size());
+  kScalarKernels->round_bfloat(x.data(), x.size(), expected.data());
+  EXPECT_EQ(expected[2], 0x3F80);
+  EXPECT_EQ(expected[3], 0x3F82);
+  EXPECT_EQ(expected[4], 0x7F80);
+  EXPECT_TRUE(std::isnan(bfloat_to_float(expected[5])));
+  for (const Kernels* fast : fast_kernels()) {
+    fast->round_bfloat(x.data(), x.size(), got.data());
+    EXPECT_EQ(got, expected) << fast->name;
+  }
+}
+
+TEST(Kernels, Exp2IsWithinItsStatedErrorAndLimits) {
+  double worst = 0;
+  for (double x = -125.99; x < 20.0; x += 0.00137) {
+    const auto f = static_cast<float>(x);
+    worst = std::max(
+        worst, std::fabs(static_cast<double>(exp2_approximation(f)) / std::exp2(static_cast<double>(f)) - 1));
+  }
+  EXPECT_LT(worst, 3e-6);
+  EXPECT_EQ(exp2_approximation(0.0f), 1.0f);
+  EXPECT_EQ(exp2_approximation(-126.0f), 0.0f);
+  EXPECT_EQ(exp2_approximation(-std::numeric_limits<float>::infinity()), 0.0f);
 }
 
 }  // namespace

@@ -43,30 +43,40 @@ Unit unit_of(Format format) {
       return {256, 64 + 256 + 8 * (64 + 256)};
     case Format::kQ6_K:
       return {256, 32 + 256 + 8 * (256 + 128)};
+    case Format::kQ2_K:
+      return {256, 64 + 256 + 8 * 128};
+    case Format::kQ3_K:
+      return {256, 32 + 256 + 8 * (64 + 128)};
+    case Format::kIQ4_NL:
+      return {32, 32 + 256};
+    case Format::kIQ4_XS:
+      return {256, 32 + 128 + 8 * 256};
+    case Format::kMXFP4:
+      return {32, 16 + 256};
   }
   CHECK(false);
 }
 
-// Writes the 32 quants (each below 64) of row `r` as nibbles, and what is above four bits to `above` if
-// given.
+// Each writes its bits of the 32 quants (each below 64) of row `r`.
 void put_nibbles(unsigned char* out, size_t r, const uint8_t* q) {
   for (size_t c = 0; c < 16; ++c) {
     out[(c / 4) * 64 + r * 4 + c % 4] = static_cast<unsigned char>((q[c] & 15) | (q[c + 16] & 15) << 4);
   }
 }
-void put_fifth_bits(unsigned char* out, size_t r, const uint8_t* q) {
+void put_bits(unsigned char* out, size_t r, const uint8_t* q, unsigned bit) {
   for (size_t s = 0; s < 8; ++s) {
     uint64_t word;
     std::memcpy(&word, out + s * 8, 8);
-    for (size_t i = 0; i < 4; ++i) word |= static_cast<uint64_t>(q[4 * s + i] >> 4 & 1) << (4 * r + i);
+    for (size_t i = 0; i < 4; ++i) word |= static_cast<uint64_t>(q[4 * s + i] >> bit & 1) << (4 * r + i);
     std::memcpy(out + s * 8, &word, 8);
   }
 }
-void put_upper_pairs(unsigned char* out, size_t r, const uint8_t* q) {
+void put_pairs(unsigned char* out, size_t r, const uint8_t* q, unsigned bit) {
   for (size_t h = 0; h < 2; ++h) {
     for (size_t i = 0; i < 4; ++i) {
       unsigned byte = 0;
-      for (size_t j = 0; j < 4; ++j) byte |= static_cast<unsigned>(q[16 * h + 4 * j + i] >> 4 & 3) << (2 * j);
+      for (size_t j = 0; j < 4; ++j)
+        byte |= static_cast<unsigned>(q[16 * h + 4 * j + i] >> bit & 3) << (2 * j);
       out[h * 64 + r * 4 + i] = static_cast<unsigned char>(byte);
     }
   }
@@ -112,7 +122,7 @@ void pack_legacy(Format format, const uint8_t* in, unsigned char* out, size_t r)
     q[c + 16] = static_cast<uint8_t>((in[c] >> 4) | (fifth >> (c + 16) & 1) << 4);
   }
   if (has_fifth) {
-    put_fifth_bits(out, r, q);
+    put_bits(out, r, q, 4);
     out += 64;
   }
   put_nibbles(out, r, q);
@@ -139,7 +149,7 @@ void pack_q45_k(Format format, const uint8_t* in, unsigned char* out, size_t r) 
       if (has_fifth) q[c] = static_cast<uint8_t>(q[c] | (high[c] >> j & 1) << 4);
     }
     if (has_fifth) {
-      put_fifth_bits(block, r, q);
+      put_bits(block, r, q, 4);
       block += 64;
     }
     put_nibbles(block, r, q);
@@ -163,7 +173,60 @@ void pack_q6_k(const uint8_t* in, unsigned char* out, size_t r) {
     }
     unsigned char* block = out + 288 + b * 384;
     put_nibbles(block, r, q);
-    put_upper_pairs(block + 256, r, q);
+    put_pairs(block + 256, r, q, 4);
+  }
+}
+
+// The two low bits of the 32 quants of block b, out of the 64 bytes of Q2_K and Q3_K.
+void read_pairs(const uint8_t* pairs, size_t b, uint8_t* q) {
+  for (size_t c = 0; c < 32; ++c) q[c] = pairs[32 * (b / 4) + c] >> (2 * (b % 4)) & 3;
+}
+
+void pack_q2_k(const uint8_t* in, unsigned char* out, size_t r) {
+  put_half(out, r, in + 80);
+  put_half(out + 32, r, in + 82);
+  for (size_t j = 0; j < 16; ++j) out[64 + j * kRows + r] = in[j];
+  for (size_t b = 0; b < 8; ++b) {
+    uint8_t q[32];
+    read_pairs(in + 16, b, q);
+    put_pairs(out + 320 + b * 128, r, q, 0);
+  }
+}
+
+void pack_q3_k(const uint8_t* in, unsigned char* out, size_t r) {
+  const uint8_t* scales = in + 96;
+  put_half(out, r, in + 108);
+  for (size_t j = 0; j < 16; ++j) {
+    const int low = scales[j % 8] >> (j < 8 ? 0 : 4) & 15, high = scales[8 + j % 4] >> (2 * (j / 4)) & 3;
+    out[32 + j * kRows + r] = static_cast<unsigned char>((low | high << 4) - 32);
+  }
+  for (size_t b = 0; b < 8; ++b) {
+    uint8_t q[32];
+    read_pairs(in + 32, b, q);
+    for (size_t c = 0; c < 32; ++c) q[c] = static_cast<uint8_t>(q[c] | (in[c] >> b & 1) << 2);
+    unsigned char* block = out + 288 + b * 192;
+    put_bits(block, r, q, 2);
+    put_pairs(block + 64, r, q, 0);
+  }
+}
+
+// 16 bytes with value c in the low and value c + 16 in the high four bits.
+void pack_nibbles(const uint8_t* in, unsigned char* out, size_t r) {
+  uint8_t q[32];
+  for (size_t c = 0; c < 16; ++c) {
+    q[c] = in[c] & 15;
+    q[c + 16] = in[c] >> 4;
+  }
+  put_nibbles(out, r, q);
+}
+
+void pack_iq4_xs(const uint8_t* in, unsigned char* out, size_t r) {
+  put_half(out, r, in);
+  const unsigned high = in[2] | static_cast<unsigned>(in[3]) << 8;
+  for (size_t b = 0; b < 8; ++b) {
+    const unsigned scale = (in[4 + b / 2] >> (4 * (b % 2)) & 15u) | (high >> (2 * b) & 3) << 4;
+    out[32 + b * kRows + r] = static_cast<unsigned char>(scale - 32);
+    pack_nibbles(in + 8 + 16 * b, out + 160 + b * 256, r);
   }
 }
 
@@ -181,6 +244,18 @@ void pack_unit(Format format, const uint8_t* in, unsigned char* out, size_t r) {
       return pack_q45_k(format, in, out, r);
     case Format::kQ6_K:
       return pack_q6_k(in, out, r);
+    case Format::kQ2_K:
+      return pack_q2_k(in, out, r);
+    case Format::kQ3_K:
+      return pack_q3_k(in, out, r);
+    case Format::kIQ4_NL:
+      put_half(out, r, in);
+      return pack_nibbles(in + 2, out + 32, r);
+    case Format::kIQ4_XS:
+      return pack_iq4_xs(in, out, r);
+    case Format::kMXFP4:
+      out[r] = in[0];
+      return pack_nibbles(in + 1, out + 16, r);
     default:
       return pack_legacy(format, in, out, r);
   }
@@ -194,6 +269,10 @@ size_t panel_bytes(Format format, size_t columns) {
   return (bytes + 63) / 64 * 64;
 }
 
+size_t packed_columns(Format format) {
+  return unit_of(format).columns;
+}
+
 PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns)
     : format_(format), rows_(rows), columns_(columns), panel_bytes_(engine::panel_bytes(format, columns)) {
   CHECK(columns % unit_of(format).columns == 0);
@@ -201,7 +280,15 @@ PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns)
   if (bytes_ == 0) return;
   void* data = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(data != MAP_FAILED);
-  data_ = static_cast<unsigned char*>(data);
+  data_ = own_ = static_cast<unsigned char*>(data);
+}
+
+PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns, std::span<const std::byte> packed)
+    : format_(format), rows_(rows), columns_(columns), panel_bytes_(engine::panel_bytes(format, columns)) {
+  CHECK(columns % unit_of(format).columns == 0);
+  bytes_ = panels() * panel_bytes_;
+  CHECK(packed.size() == bytes_ && reinterpret_cast<uintptr_t>(packed.data()) % kPackedAlignment == 0);
+  data_ = reinterpret_cast<const unsigned char*>(packed.data());
 }
 
 PackedMatrix::PackedMatrix(PackedMatrix&& other) noexcept {
@@ -215,24 +302,25 @@ PackedMatrix& PackedMatrix::operator=(PackedMatrix&& other) noexcept {
   std::swap(panel_bytes_, other.panel_bytes_);
   std::swap(bytes_, other.bytes_);
   std::swap(data_, other.data_);
+  std::swap(own_, other.own_);
   return *this;
 }
 
 PackedMatrix::~PackedMatrix() {
-  if (data_ != nullptr) ::munmap(data_, bytes_);
+  if (own_ != nullptr) ::munmap(own_, bytes_);
 }
 
 void PackedMatrix::pack(std::span<const std::byte> file, Format file_format, size_t first_panel,
                         size_t end_panel) {
   const Unit unit = unit_of(format_);
   const size_t row_size = row_bytes(file_format, columns_).value_or(0);
-  CHECK(file.size() == row_size * rows_);
+  CHECK(file.size() == row_size * rows_ && own_ != nullptr);
   const bool same = file_format == format_;
   CHECK(same || format_ == Format::kF32);
   const size_t in_unit = traits(format_).block_bytes;
   std::vector<float> floats(same ? 0 : columns_);
   for (size_t p = first_panel; p < end_panel; ++p) {
-    unsigned char* out = data_ + p * panel_bytes_;
+    unsigned char* out = own_ + p * panel_bytes_;
     const size_t rows = std::min(kRows, rows_ - p * kRows);
     for (size_t r = 0; r < rows; ++r) {
       const std::span<const std::byte> row = file.subspan((p * kRows + r) * row_size, row_size);

@@ -1,4 +1,4 @@
-// Attention over pages of keys and values (part of kernels_simd.h).
+// Attention in float32, the reference arithmetic (part of kernels_simd.h).
 #pragma once
 
 #include "engine/kernel/simd_lanes.h"
@@ -6,32 +6,19 @@
 namespace cresset::engine {
 namespace {
 
-template <class Stored>
-inline Lanes load_stored(const Stored* p) {
-  Lanes out;
-  for (int k = 0; k < kParts; ++k) {
-    if constexpr (sizeof(Stored) == 2) {
-      out.part[k] = Unit::load_half(reinterpret_cast<const unsigned char*>(p + k * Unit::kFloats));
-    } else {
-      out.part[k] = Unit::load(p + k * Unit::kFloats);
-    }
-  }
-  return out;
-}
-
 // Scores of N queries against the 64 keys of a page, masked, as p[n][64]; their maxima.
-template <class Stored, size_t N>
-inline void score_page(const AttentionArguments& a, size_t n0, const Stored* keys, int32_t start,
+template <size_t N>
+inline void score_page(const AttentionArguments& a, size_t n0, const float* keys, int32_t start,
                        float (*p)[kPagePositions], float* largest) {
   const size_t d = a.head_size;
   for (size_t n = 0; n < N; ++n) largest[n] = -__builtin_inff();
   for (size_t tile = 0; tile < kPagePositions / 16; ++tile) {
     Lanes s[N];
     for (size_t n = 0; n < N; ++n) s[n] = lanes_set(0);
-    const Stored* k = keys + tile * 16 * d;
-    const float* q = a.q + n0 * d;
+    const float* k = keys + tile * 16 * d;
+    const float* q = static_cast<const float*>(a.q) + n0 * d;
     for (size_t i = 0; i < d; ++i) {
-      const Lanes key = load_stored(k + i * 16);
+      const Lanes key = lanes_load(k + i * 16);
       for (size_t n = 0; n < N; ++n) {
         const Float broadcast = Unit::set(q[n * d + i]);
         for (int x = 0; x < kParts; ++x) s[n].part[x] = Unit::fma(key.part[x], broadcast, s[n].part[x]);
@@ -54,8 +41,8 @@ inline void score_page(const AttentionArguments& a, size_t n0, const Stored* key
 }
 
 // acc[n] = acc[n] * correction[n] + sum over keys of p[n][key] * v[key]; dimensions in groups of 16 * kGroup.
-template <class Stored, size_t N, size_t kGroup>
-inline void add_values(const AttentionArguments& a, size_t n0, size_t d0, const Stored* values,
+template <size_t N, size_t kGroup>
+inline void add_values(const AttentionArguments& a, size_t n0, size_t d0, const float* values,
                        const float (*p)[kPagePositions], const float* correction) {
   const size_t d = a.head_size;
   Lanes acc[N][kGroup];
@@ -68,7 +55,7 @@ inline void add_values(const AttentionArguments& a, size_t n0, size_t d0, const 
   }
   for (size_t k = 0; k < kPagePositions; ++k) {
     for (size_t g = 0; g < kGroup; ++g) {
-      const Lanes v = load_stored(values + k * d + d0 + g * 16);
+      const Lanes v = lanes_load(values + k * d + d0 + g * 16);
       for (size_t n = 0; n < N; ++n) {
         const Float broadcast = Unit::set(p[n][k]);
         for (int x = 0; x < kParts; ++x)
@@ -81,13 +68,13 @@ inline void add_values(const AttentionArguments& a, size_t n0, size_t d0, const 
   }
 }
 
-template <class Stored, size_t N>
+template <size_t N>
 inline void attend_page(const AttentionArguments& a, size_t n0, size_t page) {
-  const Stored* keys = static_cast<const Stored*>(a.pages[page]);
-  const Stored* values = keys + kPagePositions * a.head_size;
+  const float* keys = static_cast<const float*>(a.pages[page]);
+  const float* values = keys + kPagePositions * a.head_size;
   alignas(64) float p[N][kPagePositions];
   float largest[N], correction[N];
-  score_page<Stored, N>(a, n0, keys, static_cast<int32_t>(page * kPagePositions), p, largest);
+  score_page<N>(a, n0, keys, static_cast<int32_t>(page * kPagePositions), p, largest);
   bool any = false;
   for (size_t n = 0; n < N; ++n) {
     if (largest[n] == -__builtin_inff()) {  // nothing visible: leave this query as it is
@@ -117,18 +104,16 @@ inline void attend_page(const AttentionArguments& a, size_t n0, size_t page) {
   if (!any) return;
   size_t d0 = 0;
   for (; d0 + 16 * Unit::kGroup <= a.head_size; d0 += 16 * Unit::kGroup) {
-    add_values<Stored, N, Unit::kGroup>(a, n0, d0, values, p, correction);
+    add_values<N, Unit::kGroup>(a, n0, d0, values, p, correction);
   }
-  for (; d0 < a.head_size; d0 += 16) add_values<Stored, N, 1>(a, n0, d0, values, p, correction);
+  for (; d0 < a.head_size; d0 += 16) add_values<N, 1>(a, n0, d0, values, p, correction);
 }
 
-template <class Stored>
-void attend(const AttentionArguments& a) {
+void attend_float(const AttentionArguments& a) {
   for (size_t page = a.page_first; page < a.page_end; ++page) {
     size_t n = 0;
-    for (; n + Unit::kQueries <= a.queries; n += Unit::kQueries)
-      attend_page<Stored, Unit::kQueries>(a, n, page);
-    for (; n < a.queries; ++n) attend_page<Stored, 1>(a, n, page);
+    for (; n + Unit::kQueries <= a.queries; n += Unit::kQueries) attend_page<Unit::kQueries>(a, n, page);
+    for (; n < a.queries; ++n) attend_page<1>(a, n, page);
   }
 }
 

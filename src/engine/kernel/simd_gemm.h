@@ -1,4 +1,9 @@
-// Matrix products of a panel (part of kernels_simd.h).
+// Matrix products of panels (part of kernels_simd.h).
+//
+// Many tokens: a group of panels is expanded once to bytes with its scales as floats (it stays in the
+// second-level cache), then tiles of tokens pass over it with all sums in registers. Few tokens: the packed
+// blocks are expanded in registers as they are read, each weight once from memory. Both do the operations of
+// kernels.h in the same order.
 #pragma once
 
 #include "engine/kernel/simd_blocks.h"
@@ -6,103 +11,284 @@
 namespace cresset::engine {
 namespace {
 
+constexpr size_t kRegister = Unit::kFloats * 4;  // bytes
+constexpr size_t kFewTokens = 7;                 // up to here the packed form is read directly
+
+// ---- one block times one token ----
+
 template <PackedFormat kFormat>
-inline __attribute__((always_inline)) Float add_block(const BlockWeights& w, const ActivationBlock& x,
-                                                      Float acc) {
-  constexpr bool kWide = kFormat == kQ8_0;  // weights above 7 bits
-  const Float x_scale = Unit::set(x.scale);
-  if constexpr (kFormat == kQ6_K) {
-    for (int h = 0; h < 2; ++h) {
-      Int dot = Unit::int_zero();
-      for (int s = 0; s < 4; ++s) dot = Unit::template dot4<kWide>(dot, w.q[4 * h + s], x.q + 16 * h + 4 * s);
-      dot = Unit::int_sub(dot, Unit::template shifted<zero_shift(kFormat)>(x.half_sums[h]));
-      acc = Unit::fma(Unit::to_float(dot), Unit::mul(w.scale[h], x_scale), acc);
+inline __attribute__((always_inline)) Int zero_point(int32_t bias) {
+  if constexpr (!has_zero(kFormat)) return Unit::int_zero();
+  return Unit::template shifted_right<7 - zero_shift(kFormat)>(bias);
+}
+
+// What a minimum is multiplied by: the sum of the block's activations, or of its half h.
+template <PackedFormat kFormat>
+inline __attribute__((always_inline)) float scaled_sum(const ActivationBlock& x, int h) {
+  if constexpr (!has_halves(kFormat)) return x.scaled_sum;
+  const int32_t bias = h == 0 ? x.half_bias : x.bias - x.half_bias;
+  return x.scale * static_cast<float>(bias / -128);
+}
+
+// ---- expanded panels ----
+
+// A block: 8 registers of bytes, then the scales, then the minima.
+template <PackedFormat kFormat>
+constexpr size_t kExpandedBytes =
+    (8 + (has_halves(kFormat) ? 2 : 1) * (has_minimum(kFormat) ? 2 : 1)) * kRegister;
+
+template <PackedFormat kFormat>
+inline void expand(const unsigned char* panel, size_t first, size_t end, int part, unsigned char* out) {
+  for (size_t b = first; b < end; ++b, out += kExpandedBytes<kFormat>) {
+    BlockWeights w;
+    load_block<kFormat>(panel, b, part, w);
+#pragma GCC unroll 8
+    for (int s = 0; s < 8; ++s) {
+      Int q = w.q[s];
+      if constexpr (Unit::kIsCentred && has_zero(kFormat))
+        q = Unit::recentre(q, 128 - (1 << zero_shift(kFormat)));
+      Unit::store_int(out + static_cast<size_t>(s) * kRegister, q);
     }
-    return acc;
-  } else {
-    Int even = Unit::int_zero(), odd = Unit::int_zero();  // two chains: the sums are exact in any order
-    for (int s = 0; s < 8; s += 2) {
-      even = Unit::template dot4<kWide>(even, w.q[s], x.q + 4 * s);
-      odd = Unit::template dot4<kWide>(odd, w.q[s + 1], x.q + 4 * s + 4);
+    auto* scales = reinterpret_cast<float*>(out + 8 * kRegister);
+    Unit::store(scales, w.scale[0]);
+    if constexpr (has_halves(kFormat)) Unit::store(scales + Unit::kFloats, w.scale[1]);
+    if constexpr (has_minimum(kFormat)) {
+      float* minima = scales + (has_halves(kFormat) ? 2 : 1) * Unit::kFloats;
+      Unit::store(minima, w.minimum[0]);
+      if constexpr (has_halves(kFormat)) Unit::store(minima + Unit::kFloats, w.minimum[1]);
     }
-    Int dot = Unit::int_add(even, odd);
-    if constexpr (has_zero(kFormat)) {
-      dot = Unit::int_sub(dot, Unit::template shifted<zero_shift(kFormat)>(x.half_sums[0] + x.half_sums[1]));
-    }
-    acc = Unit::fma(Unit::to_float(dot), Unit::mul(w.scale[0], x_scale), acc);
-    if constexpr (has_minimum(kFormat)) acc = Unit::fma(w.minimum, Unit::set(x.scaled_sum), acc);
-    return acc;
   }
 }
 
-inline void finish(const GemmArguments& a, size_t t, int part, Float acc) {
-  float* y = a.y + t * a.y_stride + part * Unit::kFloats;
-  Unit::store(y, a.accumulate ? Unit::add(Unit::load(y), acc) : acc);
+// The sums of T tokens with one panel's part over some blocks, all in registers; they go on from `from`, if
+// given.
+template <PackedFormat kFormat, size_t T>
+inline __attribute__((always_inline)) void multiply_tile(const unsigned char* w, const ActivationBlock* x,
+                                                         size_t blocks, const Float* from, Float* sums) {
+  // Bytes above 7 bits: where the unit cannot add pairs of their products.
+  constexpr bool kWide = Unit::kIsCentred || is_wide(kFormat);
+  constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
+  Float acc[T];
+#pragma GCC unroll 16
+  for (size_t t = 0; t < T; ++t) acc[t] = from == nullptr ? Unit::zero() : from[t];
+  for (size_t b = 0; b < blocks; ++b, w += kExpandedBytes<kFormat>, x += kTokenTile) {
+    const auto* scales = reinterpret_cast<const float*>(w + 8 * kRegister);
+#pragma GCC unroll 2
+    for (int h = 0; h < kHalves; ++h) {
+      Int dot[T];
+#pragma GCC unroll 16
+      for (size_t t = 0; t < T; ++t) {
+        const int32_t bias = kHalves == 1 ? x[t].bias : h == 0 ? x[t].half_bias : x[t].bias - x[t].half_bias;
+        if constexpr (Unit::kIsCentred && has_zero(kFormat)) {
+          dot[t] = Unit::set_int(bias);
+        } else {
+          dot[t] = zero_point<kFormat>(bias);
+        }
+      }
+#pragma GCC unroll 8
+      for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
+        const Int q = Unit::load_int(w + static_cast<size_t>(s) * kRegister);
+#pragma GCC unroll 16
+        for (size_t t = 0; t < T; ++t) dot[t] = Unit::template dot4<kWide>(dot[t], q, x[t].q + 4 * s);
+      }
+      const Float scale = Unit::load(scales + static_cast<size_t>(h) * Unit::kFloats);
+#pragma GCC unroll 16
+      for (size_t t = 0; t < T; ++t) {
+        acc[t] = Unit::fma(Unit::to_float(dot[t]), Unit::mul(scale, Unit::set(x[t].scale)), acc[t]);
+      }
+    }
+    if constexpr (has_minimum(kFormat)) {
+      const float* minima = scales + kHalves * Unit::kFloats;
+#pragma GCC unroll 2
+      for (int h = 0; h < kHalves; ++h) {
+        const Float minimum = Unit::load(minima + h * Unit::kFloats);
+#pragma GCC unroll 16
+        for (size_t t = 0; t < T; ++t)
+          acc[t] = Unit::fma(minimum, Unit::set(scaled_sum<kFormat>(x[t], h)), acc[t]);
+      }
+    }
+  }
+#pragma GCC unroll 16
+  for (size_t t = 0; t < T; ++t) sums[t] = acc[t];
+}
+
+// Tokens [0, count) of one storage tile.
+template <PackedFormat kFormat>
+inline void multiply_tokens(const unsigned char* w, const ActivationBlock* x, size_t blocks, size_t count,
+                            const Float* from, Float* sums) {
+  const auto at = [from](size_t t) { return from == nullptr ? nullptr : from + t; };
+  size_t t = 0;
+  for (; t + Unit::kTokens <= count; t += Unit::kTokens)
+    multiply_tile<kFormat, Unit::kTokens>(w, x + t, blocks, at(t), sums + t);
+  if constexpr (Unit::kTokens > 4) {
+    for (; t + 4 <= count; t += 4) multiply_tile<kFormat, 4>(w, x + t, blocks, at(t), sums + t);
+  }
+  for (; t + 2 <= count; t += 2) multiply_tile<kFormat, 2>(w, x + t, blocks, at(t), sums + t);
+  if (t < count) multiply_tile<kFormat, 1>(w, x + t, blocks, at(t), sums + t);
+}
+
+inline void finish(float* y, bool accumulate, Float sum) {
+  Unit::store(y, accumulate ? Unit::add(Unit::load(y), sum) : sum);
+}
+
+// Up to kGemmTokens tokens with up to kGemmPanels panels, one part of their rows.
+template <PackedFormat kFormat>
+void multiply_group(const GemmArguments& a, size_t panel0, size_t panels, size_t token0, size_t tokens,
+                    int part) {
+  const size_t blocks = a.columns / 32;
+  unsigned char* expanded = a.scratch;
+  // Sums between two stretches of columns: [panel][token], and the same for `rest`.
+  auto* const sums = reinterpret_cast<Float*>(a.scratch + kGemmPanels * kGemmBlocks * 12 * 64);
+  for (size_t b0 = 0; b0 < blocks; b0 += kGemmBlocks) {
+    const size_t count = b0 + kGemmBlocks < blocks ? kGemmBlocks : blocks - b0;
+    const bool is_first = b0 == 0, is_last = b0 + count == blocks;
+    for (size_t p = 0; p < panels; ++p) {
+      expand<kFormat>(a.panels + (panel0 + p) * a.panel_bytes, b0, b0 + count, part,
+                      expanded + p * kGemmBlocks * kExpandedBytes<kFormat>);
+    }
+    for (size_t t0 = 0; t0 < tokens; t0 += kTokenTile) {
+      const size_t width = t0 + kTokenTile < tokens ? kTokenTile : tokens - t0;
+      const size_t at = activation_index(token0 + t0, blocks) + b0 * kTokenTile;
+      for (size_t p = 0; p < panels; ++p) {
+        const unsigned char* w = expanded + p * kGemmBlocks * kExpandedBytes<kFormat>;
+        Float* const kept = sums + 2 * (p * kGemmTokens + t0);
+        Float last[2 * kTokenTile];
+        Float* const main = is_last ? last : kept;
+        multiply_tokens<kFormat>(w, a.blocks + at, count, width, is_first ? nullptr : kept, main);
+        if (a.rest != nullptr) {
+          multiply_tokens<kFormat>(w, a.rest + at, count, width, is_first ? nullptr : kept + kTokenTile,
+                                   main + kTokenTile);
+        }
+        if (!is_last) continue;
+        float* y = a.y + (token0 + t0) * a.y_stride + (panel0 + p) * kPanelRows +
+                   static_cast<size_t>(part) * Unit::kFloats;
+        for (size_t t = 0; t < width; ++t) {
+          finish(y + t * a.y_stride, a.accumulate,
+                 a.rest == nullptr ? main[t] : Unit::add(main[t], main[kTokenTile + t]));
+        }
+      }
+    }
+  }
+}
+
+// ---- few tokens ----
+
+// The sums of T columns (tokens, or what is left of them) with one panel's part, each weight read once.
+template <PackedFormat kFormat, size_t T>
+inline __attribute__((always_inline)) void multiply_few(const unsigned char* panel, int part, size_t blocks,
+                                                        const ActivationBlock* const* columns, Float* sums) {
+  constexpr bool kWide = is_wide(kFormat);
+  constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
+  Float acc[T];
+#pragma GCC unroll 4
+  for (size_t t = 0; t < T; ++t) acc[t] = Unit::zero();
+  for (size_t b = 0; b < blocks; ++b) {
+    BlockWeights w;
+    load_block<kFormat>(panel, b, part, w);
+#pragma GCC unroll 4
+    for (size_t t = 0; t < T; ++t) {
+      const ActivationBlock& x = columns[t][b * kTokenTile];
+      const Float x_scale = Unit::set(x.scale);
+#pragma GCC unroll 2
+      for (int h = 0; h < kHalves; ++h) {
+        const int32_t bias = kHalves == 1 ? x.bias : h == 0 ? x.half_bias : x.bias - x.half_bias;
+        Int even = zero_point<kFormat>(bias), odd = Unit::int_zero();  // exact in any order
+#pragma GCC unroll 4
+        for (int s = h * kSteps; s < (h + 1) * kSteps; s += 2) {
+          even = Unit::template dot4<kWide>(even, w.q[s], x.q + 4 * s);
+          odd = Unit::template dot4<kWide>(odd, w.q[s + 1], x.q + 4 * s + 4);
+        }
+        acc[t] = Unit::fma(Unit::to_float(Unit::int_add(even, odd)), Unit::mul(w.scale[h], x_scale), acc[t]);
+      }
+      if constexpr (has_minimum(kFormat)) {
+#pragma GCC unroll 2
+        for (int h = 0; h < kHalves; ++h)
+          acc[t] = Unit::fma(w.minimum[h], Unit::set(scaled_sum<kFormat>(x, h)), acc[t]);
+      }
+    }
+  }
+#pragma GCC unroll 4
+  for (size_t t = 0; t < T; ++t) sums[t] = acc[t];
+}
+
+template <PackedFormat kFormat>
+void gemm_few(const GemmArguments& a) {
+  const size_t blocks = a.columns / 32;
+  const ActivationBlock* columns[2 * kFewTokens];
+  size_t count = 0;
+  for (size_t t = 0; t < a.tokens; ++t) columns[count++] = a.blocks + activation_index(t, blocks);
+  for (size_t t = 0; t < a.tokens && a.rest != nullptr; ++t)
+    columns[count++] = a.rest + activation_index(t, blocks);
+  for (size_t p = 0; p < a.panel_count; ++p) {
+    const unsigned char* panel = a.panels + p * a.panel_bytes;
+    for (int part = 0; part < kParts; ++part) {
+      Float sums[2 * kFewTokens];
+      size_t n = 0;
+      for (; n + 4 <= count; n += 4) multiply_few<kFormat, 4>(panel, part, blocks, columns + n, sums + n);
+      if (n + 2 <= count) {
+        multiply_few<kFormat, 2>(panel, part, blocks, columns + n, sums + n);
+        n += 2;
+      }
+      if (n < count) multiply_few<kFormat, 1>(panel, part, blocks, columns + n, sums + n);
+      float* y = a.y + p * kPanelRows + static_cast<size_t>(part) * Unit::kFloats;
+      for (size_t t = 0; t < a.tokens; ++t) {
+        finish(y + t * a.y_stride, a.accumulate,
+               a.rest == nullptr ? sums[t] : Unit::add(sums[t], sums[a.tokens + t]));
+      }
+    }
+  }
 }
 
 template <PackedFormat kFormat>
 void gemm_int8(const GemmArguments& a) {
-  constexpr size_t kTile = 64;  // tokens: their accumulators stay in the first-level cache
-  const size_t blocks = a.columns / 32;
-  for (int part = 0; part < kParts; ++part) {
-    if (a.tokens == 1) {
-      Float acc = Unit::zero();
-      for (size_t b = 0; b < blocks; ++b) {
-        BlockWeights w;
-        load_block<kFormat>(a.panel, b, part, w);
-        acc = add_block<kFormat>(w, a.blocks[b * a.tokens_stride], acc);
-      }
-      finish(a, 0, part, acc);
-      continue;
-    }
-    for (size_t t0 = 0; t0 < a.tokens; t0 += kTile) {
-      const size_t count = a.tokens - t0 < kTile ? a.tokens - t0 : kTile;
-      Float acc[kTile];
-      for (size_t t = 0; t < count; ++t) acc[t] = Unit::zero();
-      for (size_t b = 0; b < blocks; ++b) {
-        BlockWeights w;
-        load_block<kFormat>(a.panel, b, part, w);
-        const ActivationBlock* x = a.blocks + b * a.tokens_stride + t0;
-        for (size_t t = 0; t < count; ++t) acc[t] = add_block<kFormat>(w, x[t], acc[t]);
-      }
-      for (size_t t = 0; t < count; ++t) finish(a, t0 + t, part, acc[t]);
+  if (a.tokens <= kFewTokens) return gemm_few<kFormat>(a);
+  for (size_t t0 = 0; t0 < a.tokens; t0 += kGemmTokens) {
+    const size_t tokens = t0 + kGemmTokens < a.tokens ? kGemmTokens : a.tokens - t0;
+    for (size_t p0 = 0; p0 < a.panel_count; p0 += kGemmPanels) {
+      const size_t panels = p0 + kGemmPanels < a.panel_count ? kGemmPanels : a.panel_count - p0;
+      for (int part = 0; part < kParts; ++part) multiply_group<kFormat>(a, p0, panels, t0, tokens, part);
     }
   }
 }
 
-// ---- float products
+// ---- float products ----
+
 enum FloatFormat { kF32 = 0, kF16, kBF16 };
 
 template <FloatFormat kFormat>
 inline Float load_weights(const unsigned char* panel, size_t c, int part) {
-  const size_t lane = c * 16 + part * Unit::kFloats;
+  const size_t lane = c * 16 + static_cast<size_t>(part * Unit::kFloats);
   if constexpr (kFormat == kF32) return Unit::load_unaligned(panel + lane * 4);
   if constexpr (kFormat == kF16) return Unit::load_half(panel + lane * 2);
   if constexpr (kFormat == kBF16) return Unit::load_bfloat(panel + lane * 2);
 }
 
+template <FloatFormat kFormat, size_t T>
+inline void multiply_floats(const GemmArguments& a, const unsigned char* panel, size_t t0, int part,
+                            float* y) {
+  Float acc[T];
+#pragma GCC unroll 16
+  for (size_t t = 0; t < T; ++t) acc[t] = Unit::zero();
+  const float* x = a.floats + t0 * a.floats_stride;
+  for (size_t c = 0; c < a.columns; ++c) {
+    const Float w = load_weights<kFormat>(panel, c, part);
+#pragma GCC unroll 16
+    for (size_t t = 0; t < T; ++t) acc[t] = Unit::fma(w, Unit::set(x[t * a.floats_stride + c]), acc[t]);
+  }
+#pragma GCC unroll 16
+  for (size_t t = 0; t < T; ++t) finish(y + (t0 + t) * a.y_stride, a.accumulate, acc[t]);
+}
+
 template <FloatFormat kFormat>
 void gemm_float(const GemmArguments& a) {
-  constexpr size_t kTile = 8;
-  for (int part = 0; part < kParts; ++part) {
-    size_t t0 = 0;
-    for (; t0 + kTile <= a.tokens; t0 += kTile) {
-      Float acc[kTile];
-      for (size_t t = 0; t < kTile; ++t) acc[t] = Unit::zero();
-      const float* x = a.floats + t0 * a.tokens_stride;
-      for (size_t c = 0; c < a.columns; ++c) {
-        const Float w = load_weights<kFormat>(a.panel, c, part);
-        for (size_t t = 0; t < kTile; ++t)
-          acc[t] = Unit::fma(w, Unit::set(x[t * a.tokens_stride + c]), acc[t]);
-      }
-      for (size_t t = 0; t < kTile; ++t) finish(a, t0 + t, part, acc[t]);
-    }
-    for (; t0 < a.tokens; ++t0) {
-      Float acc = Unit::zero();
-      const float* x = a.floats + t0 * a.tokens_stride;
-      for (size_t c = 0; c < a.columns; ++c)
-        acc = Unit::fma(load_weights<kFormat>(a.panel, c, part), Unit::set(x[c]), acc);
-      finish(a, t0, part, acc);
+  for (size_t p = 0; p < a.panel_count; ++p) {
+    const unsigned char* panel = a.panels + p * a.panel_bytes;
+    for (int part = 0; part < kParts; ++part) {
+      float* y = a.y + p * kPanelRows + static_cast<size_t>(part) * Unit::kFloats;
+      size_t t = 0;
+      for (; t + Unit::kTokens <= a.tokens; t += Unit::kTokens)
+        multiply_floats<kFormat, Unit::kTokens>(a, panel, t, part, y);
+      for (; t < a.tokens; ++t) multiply_floats<kFormat, 1>(a, panel, t, part, y);
     }
   }
 }

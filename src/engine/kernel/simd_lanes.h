@@ -41,19 +41,10 @@ inline void lanes_store_some(float* p, size_t n, const Lanes& v) {
   for (size_t i = 0; i < n; ++i) p[i] = all[i];
 }
 inline float fold_sum(const Lanes& v) {
-  alignas(64) float all[16];
-  lanes_store(all, v);
-  for (int width = 8; width > 0; width /= 2) {
-    for (int i = 0; i < width; ++i) all[i] = all[i] + all[i + width];
-  }
-  return all[0];
+  return Unit::fold_sum(v.part);
 }
 inline float fold_max(const Lanes& v) {
-  alignas(64) float all[16];
-  lanes_store(all, v);
-  float largest = all[0];
-  for (int i = 1; i < 16; ++i) largest = all[i] > largest ? all[i] : largest;
-  return largest;
+  return Unit::fold_max(v.part);
 }
 
 inline Float exp_of(Float x) {

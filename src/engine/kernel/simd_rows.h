@@ -79,19 +79,37 @@ float exp_sum(const float* x, size_t n, float largest, float factor, float* out)
   return fold_sum(sum);
 }
 
-void quantise(const float* x, size_t columns, ActivationBlock* out, size_t stride) {
-  for (size_t b = 0; b < columns / 32; ++b, x += 32) {
-    ActivationBlock& block = out[b * stride];
-    Lanes low = lanes_load(x), high = lanes_load(x + 16), largest;
-    for (int k = 0; k < kParts; ++k) {
-      largest.part[k] = Unit::max(Unit::absolute(low.part[k]), Unit::absolute(high.part[k]));
-    }
-    const float amax = fold_max(largest);
-    block.scale = amax > kActivationLeast ? amax * (1.0f / 127.0f) : 0.0f;
-    const float inverse = amax > kActivationLeast ? 127.0f / amax : 0.0f;
-    block.half_sums[0] = Unit::quantise16(low.part, inverse, block.q);
-    block.half_sums[1] = Unit::quantise16(high.part, inverse, block.q + 16);
-    block.scaled_sum = block.scale * static_cast<float>(block.half_sums[0] + block.half_sums[1]);
+inline void quantise_block(const Lanes& low, const Lanes& high, ActivationBlock& block) {
+  Lanes largest;
+  for (int k = 0; k < kParts; ++k) {
+    largest.part[k] = Unit::max(Unit::absolute(low.part[k]), Unit::absolute(high.part[k]));
+  }
+  const float amax = fold_max(largest);
+  block.scale = amax > kActivationLeast ? amax * (1.0f / 127.0f) : 0.0f;
+  const float inverse = amax > kActivationLeast ? 127.0f / amax : 0.0f;
+  const int32_t half = Unit::quantise16(low.part, inverse, block.q);
+  const int32_t sum = half + Unit::quantise16(high.part, inverse, block.q + 16);
+  block.bias = -128 * sum;
+  block.half_bias = -128 * half;
+  block.scaled_sum = block.scale * static_cast<float>(sum);
+}
+
+inline Lanes left_over(const Lanes& x, float scale, const int8_t* q) {
+  Lanes out;
+  for (int k = 0; k < kParts; ++k) {
+    const Float rounded = Unit::load_i8(reinterpret_cast<const unsigned char*>(q) + k * Unit::kFloats);
+    out.part[k] = Unit::fma(Unit::set(-scale), rounded, x.part[k]);
+  }
+  return out;
+}
+
+void quantise(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest) {
+  for (size_t b = 0; b < columns / 32; ++b, x += 32, out += kTokenTile) {
+    const Lanes low = lanes_load(x), high = lanes_load(x + 16);
+    quantise_block(low, high, *out);
+    if (rest == nullptr) continue;
+    quantise_block(left_over(low, out->scale, out->q), left_over(high, out->scale, out->q + 16), *rest);
+    rest += kTokenTile;
   }
 }
 

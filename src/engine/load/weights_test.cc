@@ -51,6 +51,18 @@ std::vector<Broken> broken_models() {
   };
   TinyModelOptions no_query_norm = gemma;
   no_query_norm.without = {"blk.0.attn_q_norm.weight"};
+  const auto of = [](std::string architecture, std::string name, testing::TinyValue value) {
+    TinyModelOptions o{.architecture = std::move(architecture)};
+    o.keys[std::move(name)] = std::move(value);
+    return o;
+  };
+  const auto of_without = [](std::string architecture, std::string name) {
+    return TinyModelOptions{.architecture = std::move(architecture), .without = {std::move(name)}};
+  };
+  const auto of_dims = [](std::string architecture, std::string name, std::vector<uint64_t> d) {
+    return TinyModelOptions{.architecture = std::move(architecture),
+                            .dims = {{std::move(name), std::move(d)}}};
+  };
   const std::string text = "words";
   return {
       {"missing matrix", without("blk.1.ffn_up.weight"), Code::kCorrupt, "blk.1.ffn_up.weight"},
@@ -114,6 +126,48 @@ std::vector<Broken> broken_models() {
       {"rope beyond the head", key("llama.rope.dimension_count", 32u), Code::kCorrupt,
        "rope.dimension_count"},
       {"experts", key("llama.expert_count", 8u), Code::kUnsupported, "expert_count"},
+      {"qwen2 without a bias", of_without("qwen2", "blk.1.attn_k.bias"), Code::kCorrupt, "blk.1.attn_k.bias"},
+      {"bias of another size", of_dims("qwen2", "blk.0.attn_v.bias", {64}), Code::kCorrupt,
+       "blk.0.attn_v.bias"},
+      {"qwen2 with biases that nobody reads",
+       {.architecture = "qwen2", .also = {{"blk.0.attn_output.bias", {64}}}},
+       Code::kUnsupported,
+       "blk.0.attn_output.bias"},
+      {"qwen3 without a key norm", of_without("qwen3", "blk.0.attn_k_norm.weight"), Code::kCorrupt,
+       "blk.0.attn_k_norm.weight"},
+      {"no experts", of("qwen3moe", "qwen3moe.expert_count", 0u), Code::kCorrupt, "qwen3moe.expert_count"},
+      {"expert count not given", of("qwen3moe", "qwen3moe.expert_count", {}), Code::kNotFound,
+       "qwen3moe.expert_count"},
+      {"absurd experts", of("qwen3moe", "qwen3moe.expert_count", 4'000'000'000u), Code::kCorrupt,
+       "qwen3moe.expert_count"},
+      {"more experts than in the tensors", of("qwen3moe", "qwen3moe.expert_count", 6u), Code::kCorrupt,
+       "blk.0.ffn_gate_inp.weight"},
+      {"no expert used", of("qwen3moe", "qwen3moe.expert_used_count", 0u), Code::kCorrupt,
+       "qwen3moe.expert_used_count"},
+      {"more experts used than there are", of("qwen3moe", "qwen3moe.expert_used_count", 6u), Code::kCorrupt,
+       "qwen3moe.expert_used_count"},
+      {"experts' width not given", of("qwen3moe", "qwen3moe.expert_feed_forward_length", {}), Code::kNotFound,
+       "qwen3moe.expert_feed_forward_length"},
+      {"experts' width not in blocks", of("qwen3moe", "qwen3moe.expert_feed_forward_length", 48u),
+       Code::kUnsupported, "qwen3moe.expert_feed_forward_length"},
+      {"experts' width of another file", of("qwen3moe", "qwen3moe.expert_feed_forward_length", 64u),
+       Code::kCorrupt, "blk.0.ffn_gate_exps.weight"},
+      {"weights of experts as text", of("qwen3moe", "qwen3moe.expert_weights_norm", text), Code::kCorrupt,
+       "qwen3moe.expert_weights_norm"},
+      {"missing router", of_without("qwen3moe", "blk.1.ffn_gate_inp.weight"), Code::kCorrupt,
+       "blk.1.ffn_gate_inp.weight"},
+      {"missing experts", of_without("qwen3moe", "blk.1.ffn_down_exps.weight"), Code::kCorrupt,
+       "blk.1.ffn_down_exps.weight"},
+      {"experts as one matrix", of_dims("qwen3moe", "blk.0.ffn_up_exps.weight", {64, 480}), Code::kCorrupt,
+       "blk.0.ffn_up_exps.weight"},
+      {"fewer experts in one tensor", of_dims("qwen3moe", "blk.0.ffn_up_exps.weight", {64, 96, 4}),
+       Code::kCorrupt, "blk.0.ffn_up_exps.weight"},
+      {"experts turned over", of_dims("qwen3moe", "blk.0.ffn_down_exps.weight", {64, 96, 5}), Code::kCorrupt,
+       "blk.0.ffn_down_exps.weight"},
+      {"dense matrices beside the experts",
+       {.architecture = "qwen3moe", .also = {{"blk.0.ffn_up.weight", {64, 96}}}},
+       Code::kUnsupported,
+       "blk.0.ffn_up.weight"},
       {"unknown architecture", key("general.architecture", std::string("mamba")), Code::kUnsupported,
        "mamba"},
       {"architecture as a number", key("general.architecture", 1u), Code::kCorrupt, "general.architecture"},
@@ -158,6 +212,11 @@ TEST(ModelFile, TheWholeOnesOpen) {
     const auto card = card_of({.format = f.format, .width = 256, .feed_forward = 256});
     ASSERT_TRUE(card) << f.name << ": " << card.error().message();
     EXPECT_EQ(card->quantisation, f.name);
+  }
+  for (const char* architecture : {"qwen2", "qwen3", "qwen3moe"}) {
+    const auto card = card_of({.architecture = architecture});
+    ASSERT_TRUE(card) << architecture << ": " << card.error().message();
+    EXPECT_EQ(card->architecture, architecture);
   }
   // The embeddings serve as the output where the file has none.
   EXPECT_TRUE(card_of({.without = {"output.weight"}}));

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "engine/kernel/kernels.h"
+
 namespace cresset::engine {
 namespace {
 
@@ -11,8 +13,8 @@ struct Recipe {
   Result<ModelConfig> (*read)(const Gguf& file);
 };
 constexpr Recipe kRecipes[] = {
-    {"llama", read_llama},
-    {"gemma3", read_gemma3},
+    {"llama", read_llama}, {"gemma3", read_gemma3},     {"qwen2", read_qwen2},
+    {"qwen3", read_qwen3}, {"qwen3moe", read_qwen3moe},
 };
 
 Result<size_t> read_size(const Gguf& file, const std::string& key, uint64_t least, uint64_t most) {
@@ -106,6 +108,20 @@ Result<ModelConfig> read_common_config(const Gguf& file, std::string_view prefix
   c.attention_scale = 0;  // the recipe sets it
   c.layer.resize(c.layers);
   return c;
+}
+
+Result<ExpertConfig> read_experts(const Gguf& file, std::string_view prefix) {
+  const std::string p = std::string(prefix) + ".";
+  CRESSET_TRY(count, read_size(file, p + "expert_count", 1, 1024));
+  CRESSET_TRY(used, read_size(file, p + "expert_used_count", 1, count));
+  CRESSET_TRY(feed_forward, read_size(file, p + "expert_feed_forward_length", 1, 1u << 22));
+  if (feed_forward % kBlockItems != 0) {
+    return fail(Code::kUnsupported,
+                p + "expert_feed_forward_length is " + std::to_string(feed_forward) +
+                    " (this engine takes multiples of 32)",
+                file.where());
+  }
+  return ExpertConfig{count, used, feed_forward, false};
 }
 
 Result<ModelConfig> ModelConfig::read(const Gguf& file) {

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/check.h"
+#include "engine/kernel/denormals.h"
 #include "engine/kernel/exp.h"
 
 namespace cresset::engine {
@@ -14,7 +15,7 @@ namespace {
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group
-constexpr size_t kTokenTile = 128;      // tokens whose activations stay in the second-level cache
+constexpr size_t kHeadSizeMax = 512;    // that config.cc lets through
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 
@@ -30,11 +31,18 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       weights_(weights),
       kernels_(kernels),
       is_float_(arithmetic == Arithmetic::kFloat32),
+      query_scale_(is_float_ ? config.attention_scale : config.attention_scale * kLog2E),
+      experts_(config, kernels, arithmetic, threads, rows_max),
       rows_max_(rows_max),
       logits_stride_(round_up(config.vocabulary, 16)),
       query_width_(config.heads * config.head_size),
       kv_width_(config.kv_heads * config.head_size),
-      feed_width_(round_up(config.feed_forward, 16)) {
+      feed_width_(round_up(config.feed_forward, 16)),
+      normed_(rows_max, config.embedding, !is_float_, Rounding::kFine),
+      attention_in_(rows_max, query_width_, !is_float_, Rounding::kPlain),
+      feed_in_(rows_max, config.feed_forward, !is_float_, Rounding::kPlain),
+      logits_in_(rows_max, config.embedding, !is_float_, Rounding::kFine),
+      product_scratch_(threads) {
   const size_t width = round_up(config.embedding, 16);
   run_of_row_.resize(rows_max);
   position_of_row_.resize(rows_max);
@@ -45,18 +53,6 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
   gate_.resize(rows_max * feed_width_);
   up_.resize(rows_max * feed_width_);
   if (config.has_post_norms) block_out_.resize(rows_max * width);
-  const auto size_activations = [&](Activations& a, size_t columns) {
-    a.columns = columns;
-    a.floats.resize(rows_max * columns);
-    if (!is_float_ && columns % kBlockItems == 0) a.blocks.resize(rows_max * (columns / kBlockItems));
-  };
-  size_activations(normed_, config.embedding);
-  size_activations(attention_in_, query_width_);
-  size_activations(feed_in_, config.feed_forward);
-  size_activations(logits_in_, config.embedding);
-  normed_.rest.resize(normed_.blocks.size());
-  logits_in_.rest.resize(logits_in_.blocks.size());
-
   const size_t pairs = config.rope_size / 2;
   for (const RopeConfig& rope : config.ropes) {
     std::vector<float> inverse(pairs);
@@ -77,7 +73,8 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
     s.l.resize(queries);
     s.acc.resize(queries * config.head_size);
   }
-  query_scratch_.assign(static_cast<size_t>(threads), std::vector<float>(queries * config.head_size));
+  query_scratch_.assign(static_cast<size_t>(threads),
+                        std::vector<unsigned char>(queries * config.head_size * 4));
   limits_scratch_.assign(static_cast<size_t>(threads), std::vector<int32_t>(queries * 2));
 }
 
@@ -100,12 +97,16 @@ void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> 
   }
   plan_attention(pool.threads());
   pool.run([this](Worker& worker) {
+    const DenormalsFlushed flushed;
+    if (profile_ != nullptr) profile_->begin(worker.index());
     embed(worker);
+    mark(worker, Part::kEmbedding);
     for (size_t layer = 0; layer < config_.layers; ++layer) {
       attention_block(worker, layer);
       feed_forward_block(worker, layer);
     }
     if (!logit_rows_.empty()) write_logits(worker);
+    mark(worker, Part::kLogits);
   });
   for (const Run& run : runs) run.sequence->length += run.rows;
 }
@@ -137,81 +138,35 @@ void Forward::embed(Worker& worker) {
   });
 }
 
-// Quantises a row of x for the matrices that read it.
-void Forward::prepare_row(Activations& x, size_t row, size_t rows, Rounding rounding) {
-  if (x.blocks.empty()) return;
-  const float* from = x.floats.data() + row * x.columns;
-  kernels_.quantise(from, x.columns, x.blocks.data() + row, rows);
-  if (rounding == Rounding::kPlain) return;
-  for (size_t b = 0; b < x.columns / kBlockItems; ++b) {
-    const ActivationBlock& block = x.blocks[row + b * rows];
-    float rest[kBlockItems];
-    for (size_t i = 0; i < kBlockItems; ++i) {
-      rest[i] = from[b * kBlockItems + i] - block.scale * static_cast<float>(block.q[i]);
-    }
-    kernels_.quantise(rest, kBlockItems, x.rest.data() + row + b * rows, rows);
-  }
-}
-
 void Forward::normalise(Worker& worker, const float* weight, Rounding rounding) {
   const size_t width = config_.embedding, rows = tokens_.size();
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
-      kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon,
-                        normed_.floats.data() + t * width);
-      prepare_row(normed_, t, rows, rounding);
+      kernels_.rms_norm(x_.data() + t * width, weight, width, config_.epsilon, normed_.row(t));
+      normed_.prepare(kernels_, t, rounding);
     }
   });
 }
 
 void Forward::multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
                        std::initializer_list<Product> products) {
-  size_t panels = 0;
-  for (const Product& p : products) panels += p.weights->panels();
-  const size_t chunk = std::clamp<size_t>(panels / (static_cast<size_t>(worker.count()) * 8), 1, 8);
-  worker.parallel_for(panels, chunk, [&](size_t begin, size_t end) {
-    for (size_t t0 = 0; t0 < rows; t0 += kTokenTile) {
-      size_t first = 0;
-      for (const Product& p : products) {
-        const size_t last = first + p.weights->panels();
-        const auto format = static_cast<size_t>(p.weights->format());
-        const auto kernel = x.blocks.empty() || kernels_.gemm_int8[format] == nullptr
-                                ? kernels_.gemm_float[format]
-                                : kernels_.gemm_int8[format];
-        const bool is_int8 = kernel != kernels_.gemm_float[format];
-        for (size_t i = std::max(begin, first); i < std::min(end, last); ++i) {
-          GemmArguments arguments{.panel = p.weights->panel(i - first),
-                                  .columns = x.columns,
-                                  .tokens = std::min(kTokenTile, rows - t0),
-                                  .blocks = is_int8 ? x.blocks.data() + t0 : nullptr,
-                                  .floats = x.floats.data() + t0 * x.columns,
-                                  .tokens_stride = is_int8 ? rows : x.columns,
-                                  .y = p.y + t0 * p.y_stride + (i - first) * kPanelRows,
-                                  .y_stride = p.y_stride,
-                                  .accumulate = p.accumulate};
-          kernel(arguments);
-          if (!is_int8 || rounding == Rounding::kPlain) continue;
-          arguments.blocks = x.rest.data() + t0;
-          arguments.accumulate = true;
-          kernel(arguments);
-        }
-        first = last;
-      }
-    }
-  });
+  engine::multiply(worker, kernels_, product_scratch_, x, rows, rounding, products);
 }
 
 void Forward::attention_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
   normalise(worker, w.attention_norm.data(), Rounding::kFine);
+  mark(worker, Part::kNorms);
   multiply(worker, normed_, rows, Rounding::kFine,
            {{&w.query, query_.data(), query_width_, false},
             {&w.key, key_.data(), kv_width_, false},
             {&w.value, value_.data(), kv_width_, false}});
+  mark(worker, Part::kQueryKeyValue);
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) rotate_and_store(layer, t);
   });
+  mark(worker, Part::kRopeAndStore);
   worker.parallel_for(tasks_.size(), 1, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) attend(layer, tasks_[i], worker.index());
   });
@@ -220,12 +175,15 @@ void Forward::attention_block(Worker& worker, size_t layer) {
       for (size_t i = begin; i < end; ++i) merge_partials(split_groups_[i]);
     });
   }
+  mark(worker, Part::kAttention);
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
-    for (size_t t = begin; t < end; ++t) prepare_row(attention_in_, t, rows, Rounding::kPlain);
+    for (size_t t = begin; t < end; ++t) attention_in_.prepare(kernels_, t, Rounding::kPlain);
   });
+  mark(worker, Part::kNorms);
   const bool is_direct = !config_.has_post_norms;
   multiply(worker, attention_in_, rows, Rounding::kPlain,
            {{&w.attention_output, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
+  mark(worker, Part::kAttentionOutput);
   if (!is_direct) add_residual(worker, w.post_attention_norm);
 }
 
@@ -233,21 +191,31 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
   normalise(worker, w.feed_forward_norm.data(), Rounding::kPlain);
+  mark(worker, Part::kNorms);
+  if (config_.layer[layer].has_experts) {
+    experts_.run(worker, product_scratch_, w.experts, normed_, rows, x_.data());
+    mark(worker, Part::kExperts);
+    return;
+  }
   multiply(worker, normed_, rows, Rounding::kPlain,
            {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
+  mark(worker, Part::kGateUp);
   const auto activate =
       config_.activation == Activation::kSilu ? kernels_.silu_multiply : kernels_.gelu_multiply;
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) {
       activate(gate_.data() + t * feed_width_, up_.data() + t * feed_width_, config_.feed_forward,
-               feed_in_.floats.data() + t * feed_in_.columns);
-      prepare_row(feed_in_, t, rows, Rounding::kPlain);
+               feed_in_.row(t));
+      feed_in_.prepare(kernels_, t, Rounding::kPlain);
     }
   });
+  mark(worker, Part::kActivation);
   const bool is_direct = !config_.has_post_norms;
   multiply(worker, feed_in_, rows, Rounding::kPlain,
            {{&w.down, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
+  mark(worker, Part::kDown);
   if (!is_direct) add_residual(worker, w.post_feed_forward_norm);
+  mark(worker, Part::kNorms);
 }
 
 void Forward::add_residual(Worker& worker, const std::vector<float>& post_norm) {
@@ -266,8 +234,8 @@ void Forward::write_logits(Worker& worker) {
   worker.parallel_for(rows, 1, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) {
       kernels_.rms_norm(x_.data() + logit_rows_[i] * width, weights_.output_norm.data(), width,
-                        config_.epsilon, logits_in_.floats.data() + i * width);
-      prepare_row(logits_in_, i, rows, Rounding::kFine);
+                        config_.epsilon, logits_in_.row(i));
+      logits_in_.prepare(kernels_, i, Rounding::kFine);
     }
   });
   multiply(worker, logits_in_, rows, Rounding::kFine, {{&weights_.output, logits_, logits_stride_, false}});
@@ -287,33 +255,41 @@ void Forward::rotate(float* head, const float* cosines) const {
 void Forward::rotate_and_store(size_t layer, size_t row) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t d = config_.head_size, position = position_of_row_[row];
+  if (config_.has_attention_biases) {
+    kernels_.add(query_.data() + row * query_width_, w.query_bias.data(), query_width_);
+    kernels_.add(key_.data() + row * kv_width_, w.key_bias.data(), kv_width_);
+    kernels_.add(value_.data() + row * kv_width_, w.value_bias.data(), kv_width_);
+  }
   const float* cosines =
       cosines_[static_cast<size_t>(config_.layer[layer].rope)].data() + row * (config_.rope_size / 2) * 2;
   for (size_t h = 0; h < config_.heads; ++h) {
     float* q = query_.data() + row * query_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(q, w.query_norm.data(), d, config_.epsilon, q);
     rotate(q, cosines);
-    for (size_t i = 0; i < d; ++i) q[i] *= config_.attention_scale;
+    for (size_t i = 0; i < d; ++i) q[i] *= query_scale_;
   }
   const size_t page_index = position / kPagePositions, slot = position % kPagePositions;
   unsigned char* page = runs_[run_of_row_[row]].sequence->pages[page_index]->data();
-  const size_t element = is_float_ ? 4 : 2, head_bytes = 2 * kPagePositions * d * element;
+  const size_t head_bytes = 2 * kPagePositions * d * (is_float_ ? 4u : 2u);
   for (size_t h = 0; h < config_.kv_heads; ++h) {
     float* k = key_.data() + row * kv_width_ + h * d;
     const float* v = value_.data() + row * kv_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(k, w.key_norm.data(), d, config_.epsilon, k);
     rotate(k, cosines);
     unsigned char* base = page + (layer * config_.kv_heads + h) * head_bytes;
-    const size_t tile = slot / 16 * 16 * d + slot % 16, values = kPagePositions * d + slot * d;
     if (is_float_) {
-      auto* out = reinterpret_cast<float*>(base);
-      for (size_t i = 0; i < d; ++i) out[tile + i * 16] = k[i];
-      std::copy(v, v + d, out + values);
-    } else {
-      auto* out = reinterpret_cast<uint16_t*>(base);
-      for (size_t i = 0; i < d; ++i) out[tile + i * 16] = float_to_half(k[i]);
-      for (size_t i = 0; i < d; ++i) out[values + i] = float_to_half(v[i]);
+      auto* keys = reinterpret_cast<float*>(base) + slot / 16 * 16 * d + slot % 16;
+      for (size_t i = 0; i < d; ++i) keys[i * 16] = k[i];
+      std::copy(v, v + d, reinterpret_cast<float*>(base) + (kPagePositions + slot) * d);
+      continue;
     }
+    auto* keys = reinterpret_cast<uint16_t*>(base) + slot * 2;
+    auto* values = reinterpret_cast<uint16_t*>(base) + (kPagePositions + slot / 2 * 2) * d + slot % 2;
+    uint16_t rounded[kHeadSizeMax];
+    kernels_.round_bfloat(k, d, rounded);
+    for (size_t i = 0; i < d; i += 2) std::memcpy(keys + i * kPagePositions, rounded + i, 4);
+    kernels_.round_bfloat(v, d, rounded);
+    for (size_t i = 0; i < d; ++i) values[i * 2] = rounded[i];
   }
 }
 
@@ -347,39 +323,47 @@ void Forward::plan_attention(int threads) {
 
 namespace {
 
-// total += part, both unnormalised online-softmax sums of `queries` rows.
-void merge(float* m, float* l, float* acc, const float* part_m, const float* part_l, const float* part_acc,
-           size_t queries, size_t d) {
+// total += part, both unnormalised online-softmax sums of `queries` rows, in the reference arithmetic.
+void merge_float(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t d) {
   for (size_t n = 0; n < queries; ++n) {
-    if (part_m[n] == kNone) continue;
-    const float top = std::max(m[n], part_m[n]);
-    const float keep = exp_approximation(m[n] - top), take = exp_approximation(part_m[n] - top);
-    m[n] = top;
-    l[n] = l[n] * keep + part_l[n] * take;
-    for (size_t i = 0; i < d; ++i) acc[n * d + i] = acc[n * d + i] * keep + part_acc[n * d + i] * take;
+    if (part.m[n] == kNone) continue;
+    const float top = std::max(total.m[n], part.m[n]);
+    const float keep = exp_approximation(total.m[n] - top), take = exp_approximation(part.m[n] - top);
+    total.m[n] = top;
+    total.l[n] = total.l[n] * keep + part.l[n] * take;
+    for (size_t i = n * d; i < (n + 1) * d; ++i) total.acc[i] = total.acc[i] * keep + part.acc[i] * take;
   }
 }
 
-void clear(std::vector<float>& m, std::vector<float>& l, std::vector<float>& acc, size_t queries, size_t d) {
+}  // namespace
+
+void Forward::PartialSums::clear(size_t queries, size_t head_size) {
   m.assign(queries, kNone);
   l.assign(queries, 0.0f);
-  acc.assign(queries * d, 0.0f);
+  acc.assign(queries * head_size, 0.0f);
 }
-
-}  // namespace
 
 void Forward::attend(size_t layer, const Task& task, int thread) {
   const Run& run = runs_[task.run];
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
   const auto window = static_cast<size_t>(config_.layer[layer].sliding_window);
-  std::vector<float>& q = query_scratch_[static_cast<size_t>(thread)];
+  std::vector<unsigned char>& q = query_scratch_[static_cast<size_t>(thread)];
   int32_t* last = limits_scratch_[static_cast<size_t>(thread)].data();
   int32_t* first = last + queries;
   for (size_t i = 0; i < task.rows; ++i) {
     const size_t position = run.sequence->length + task.row + i;
     const float* from =
         query_.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
-    std::copy(from, from + group * d, q.data() + i * group * d);
+    if (is_float_) {
+      std::copy(from, from + group * d, reinterpret_cast<float*>(q.data()) + i * group * d);
+    } else {
+      for (size_t g = 0; g < group; ++g) {
+        uint16_t rounded[kHeadSizeMax];
+        kernels_.round_bfloat(from + g * d, d, rounded);
+        unsigned char* pair = q.data() + (i * group + g) * 4;
+        for (size_t k = 0; k < d; k += 2) std::memcpy(pair + k * queries * 2, rounded + k, 4);
+      }
+    }
     for (size_t g = 0; g < group; ++g) {
       last[i * group + g] = static_cast<int32_t>(position);
       first[i * group + g] =
@@ -396,10 +380,10 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
   PartialSums& part =
       task.partial == kWhole ? scratch_[static_cast<size_t>(thread) * 2] : partials_[task.partial];
   PartialSums& total = scratch_[static_cast<size_t>(thread) * 2 + 1];
-  if (task.partial == kWhole) clear(total.m, total.l, total.acc, queries, d);
+  if (task.partial == kWhole) total.clear(queries, d);
   const size_t first_page = static_cast<size_t>(first[0]) / kPagePositions;
   for (size_t c = task.chunk_first; c < task.chunk_end; ++c) {
-    clear(part.m, part.l, part.acc, queries, d);
+    part.clear(queries, d);
     const AttentionArguments arguments{.q = q.data(),
                                        .queries = queries,
                                        .head_size = d,
@@ -412,25 +396,26 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
                                        .l = part.l.data(),
                                        .acc = part.acc.data()};
     if (arguments.page_first < arguments.page_end)
-      (is_float_ ? kernels_.attend_float : kernels_.attend_half)(arguments);
+      (is_float_ ? kernels_.attend_float : kernels_.attend)(arguments);
     if (task.partial != kWhole) return;
-    merge(total.m.data(), total.l.data(), total.acc.data(), part.m.data(), part.l.data(), part.acc.data(),
-          queries, d);
+    merge(total, part, queries);
   }
   write_attended(task, total);
+}
+
+void Forward::merge(PartialSums& total, PartialSums& part, size_t queries) const {
+  (is_float_ ? merge_float : kernels_.merge)(total.view(), part.view(), queries, config_.head_size);
 }
 
 void Forward::merge_partials(size_t group_task) {
   const Task& task = tasks_[group_task];
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
   PartialSums total;
-  clear(total.m, total.l, total.acc, queries, d);
+  total.clear(queries, d);
   for (size_t i = group_task; i < tasks_.size(); ++i) {
     const Task& part = tasks_[i];
     if (part.run != task.run || part.kv_head != task.kv_head || part.row != task.row) break;
-    const PartialSums& sums = partials_[part.partial];
-    merge(total.m.data(), total.l.data(), total.acc.data(), sums.m.data(), sums.l.data(), sums.acc.data(),
-          queries, d);
+    merge(total, partials_[part.partial], queries);
   }
   write_attended(task, total);
 }
@@ -439,12 +424,9 @@ void Forward::merge_partials(size_t group_task) {
 void Forward::write_attended(const Task& task, const PartialSums& total) {
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads;
   for (size_t i = 0; i < task.rows; ++i) {
-    float* out = attention_in_.floats.data() + (runs_[task.run].first_row + task.row + i) * query_width_ +
-                 task.kv_head * group * d;
-    for (size_t n = 0; n < group; ++n) {
-      for (size_t k = 0; k < d; ++k)
-        out[n * d + k] = total.acc[(i * group + n) * d + k] / total.l[i * group + n];
-    }
+    float* out = attention_in_.row(runs_[task.run].first_row + task.row + i) + task.kv_head * group * d;
+    for (size_t n = 0; n < group; ++n)
+      kernels_.divide(total.acc.data() + (i * group + n) * d, d, total.l[i * group + n], out + n * d);
   }
 }
 

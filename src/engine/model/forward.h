@@ -11,10 +11,14 @@
 #include <span>
 #include <vector>
 
+#include "base/zeroed.h"
 #include "engine/engine.h"
 #include "engine/kernel/kernels.h"
 #include "engine/load/weights.h"
 #include "engine/model/config.h"
+#include "engine/model/experts.h"
+#include "engine/model/product.h"
+#include "engine/model/profile.h"
 #include "engine/run/kv_cache.h"
 #include "engine/run/pool.h"
 #include "engine/token/vocabulary.h"
@@ -38,27 +42,16 @@ class Forward {
   void run(Pool& pool, std::span<const Run> runs, std::span<const Token> tokens,
            std::span<const size_t> logit_rows, float* logits);
 
+  // Between runs: the passes on `pool` tell `profile` where their time goes; null: they do not.
+  void set_profile(Pool& pool, Profile* profile) {
+    profile_ = profile;
+    pool.measure_waiting(profile == nullptr ? nullptr : &profile->clock());
+  }
+
   size_t rows_max() const { return rows_max_; }
   size_t logits_stride() const { return logits_stride_; }  // vocabulary rounded up to a panel
 
  private:
-  // What a matrix multiplies: rows as floats and, for quantised weights, as 8-bit blocks.
-  struct Activations {
-    std::vector<float> floats;
-    std::vector<ActivationBlock> blocks;
-    std::vector<ActivationBlock> rest;  // what `blocks` rounded away, for the products that are fine
-    size_t columns = 0;
-  };
-  // How often activations are rounded to 8 bits: kFine adds the product with what the first rounding left
-  // over. The inputs of the attention's projections and of the logits have outliers that cost their
-  // neighbours in a block much (docs/QUALITY.md has each part's share of the loss).
-  enum class Rounding { kPlain, kFine };
-  struct Product {
-    const PackedMatrix* weights;
-    float* y;
-    size_t y_stride;
-    bool accumulate;
-  };
   // Attention of one KV head's queries for some rows of a run, over chunks [chunk_first, chunk_end).
   struct Task {
     size_t run, kv_head, row, rows, chunk_first, chunk_end;
@@ -66,8 +59,13 @@ class Forward {
   };
   struct PartialSums {
     std::vector<float> m, l, acc;
+    void clear(size_t queries, size_t head_size);
+    AttentionSums view() { return {m.data(), l.data(), acc.data()}; }
   };
 
+  void mark(const Worker& worker, Part part) {
+    if (profile_ != nullptr) profile_->mark(worker.index(), part, worker.waited());
+  }
   void embed(Worker& worker);
   void attention_block(Worker& worker, size_t layer);
   void feed_forward_block(Worker& worker, size_t layer);
@@ -77,18 +75,21 @@ class Forward {
   void rotate_and_store(size_t layer, size_t row);
   void rotate(float* head, const float* cosines) const;
   void attend(size_t layer, const Task& task, int thread);
+  void merge(PartialSums& total, PartialSums& part, size_t queries) const;
   void merge_partials(size_t group_task);
   void write_attended(const Task& task, const PartialSums& total);
   void multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
                 std::initializer_list<Product> products);
-  void prepare_row(Activations& x, size_t row, size_t rows, Rounding rounding);
   void plan_attention(int threads);
   size_t row_chunk(const Worker& worker) const;
 
   const ModelConfig& config_;
   const Weights& weights_;
   const Kernels& kernels_;
+  Profile* profile_ = nullptr;
   bool is_float_;
+  float query_scale_;  // for scores to the base 2, or e in the reference arithmetic
+  Experts experts_;
   std::atomic<size_t> embedded_since_release_{0};  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
 
@@ -101,12 +102,13 @@ class Forward {
   std::vector<Task> tasks_;
   std::vector<size_t> split_groups_;  // first task of each query group whose chunks are spread over tasks
 
-  std::vector<float> x_, query_, key_, value_, attended_, gate_, up_, block_out_;
+  ZeroedVector<float> x_, query_, key_, value_, attended_, gate_, up_, block_out_;
   Activations normed_, attention_in_, feed_in_, logits_in_;
+  ProductScratch product_scratch_;
   std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]
   std::vector<std::vector<float>> inverse_frequencies_;
   std::vector<PartialSums> partials_, scratch_;  // scratch: two per thread
-  std::vector<std::vector<float>> query_scratch_;
+  std::vector<std::vector<unsigned char>> query_scratch_;
   std::vector<std::vector<int32_t>> limits_scratch_;
 };
 

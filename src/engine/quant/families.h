@@ -23,9 +23,15 @@ void dequantise_q5_0(const std::byte* in, float* out, size_t blocks);
 void dequantise_q5_1(const std::byte* in, float* out, size_t blocks);
 void dequantise_q8_0(const std::byte* in, float* out, size_t blocks);
 // k_quants.cc: 256 values a block, scales of scales.
+void dequantise_q2_k(const std::byte* in, float* out, size_t blocks);
+void dequantise_q3_k(const std::byte* in, float* out, size_t blocks);
 void dequantise_q4_k(const std::byte* in, float* out, size_t blocks);
 void dequantise_q5_k(const std::byte* in, float* out, size_t blocks);
 void dequantise_q6_k(const std::byte* in, float* out, size_t blocks);
+// tables.cc: four bits that number a value of a table.
+void dequantise_iq4_nl(const std::byte* in, float* out, size_t blocks);
+void dequantise_iq4_xs(const std::byte* in, float* out, size_t blocks);
+void dequantise_mxfp4(const std::byte* in, float* out, size_t blocks);
 
 // Little-endian reads from bytes of any alignment.
 inline uint32_t byte_at(const std::byte* in, size_t i) {

@@ -1,4 +1,6 @@
 // F32, F16, BF16: plain numbers, and the conversions between the three.
+#include <cstring>
+
 #include <bit>
 
 #include "engine/quant/families.h"
@@ -54,6 +56,12 @@ uint16_t float_to_half(float value) {
 // bfloat16 is the upper half of a float.
 float bfloat_to_float(uint16_t bits) {
   return std::bit_cast<float>(static_cast<uint32_t>(bits) << 16);
+}
+uint16_t float_to_bfloat(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  const bool is_nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  return static_cast<uint16_t>((is_nan ? bits | 0x400000u : bits + 0x7fffu + (bits >> 16 & 1)) >> 16);
 }
 
 void dequantise_f32(const std::byte* in, float* out, size_t blocks) {

@@ -23,6 +23,11 @@ constexpr std::array<FormatTraits, kFormatCount> kFormats = {{
     {Format::kQ4_K, "Q4_K", 12, 256, 144, dequantise_q4_k},
     {Format::kQ5_K, "Q5_K", 13, 256, 176, dequantise_q5_k},
     {Format::kQ6_K, "Q6_K", 14, 256, 210, dequantise_q6_k},
+    {Format::kQ2_K, "Q2_K", 10, 256, 84, dequantise_q2_k},
+    {Format::kQ3_K, "Q3_K", 11, 256, 110, dequantise_q3_k},
+    {Format::kIQ4_NL, "IQ4_NL", 20, 32, 18, dequantise_iq4_nl},
+    {Format::kIQ4_XS, "IQ4_XS", 23, 256, 136, dequantise_iq4_xs},
+    {Format::kMXFP4, "MXFP4", 39, 32, 17, dequantise_mxfp4},
 }};
 
 constexpr bool in_order() {

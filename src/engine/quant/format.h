@@ -14,8 +14,25 @@
 namespace cresset::engine {
 
 // Our own names; `ggml_id` in the table is the number in the file.
-enum class Format : uint8_t { kF32, kF16, kBF16, kQ4_0, kQ4_1, kQ5_0, kQ5_1, kQ8_0, kQ4_K, kQ5_K, kQ6_K };
-constexpr int kFormatCount = 11;
+enum class Format : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kQ2_K,
+  kQ3_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4
+};
+constexpr int kFormatCount = 16;
 
 struct FormatTraits {
   Format format;
@@ -45,5 +62,10 @@ void dequantise_row(Format format, std::span<const std::byte> in, std::span<floa
 float half_to_float(uint16_t half);
 uint16_t float_to_half(float value);
 float bfloat_to_float(uint16_t bits);
+uint16_t float_to_bfloat(float value);  // to nearest, ties to even; NaN stays NaN
+// What MXFP4's table of doubled values is multiplied by: 2^(exponent - 127) / 2, exact for every byte. The
+// least two are subnormal floats; 255, which the OCP standard calls NaN, is 2^127 as in ggml. Large values
+// under 253 and more are beyond a float: infinite.
+float mxfp4_scale(uint8_t exponent);
 
 }  // namespace cresset::engine

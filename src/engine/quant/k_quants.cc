@@ -1,4 +1,4 @@
-// Q4_K, Q5_K, Q6_K: blocks of 256 values in sub-blocks, whose scales are themselves small integers times a
+// Q2_K to Q6_K: blocks of 256 values in sub-blocks, whose scales are themselves small integers times a
 // half.
 #include "engine/quant/families.h"
 
@@ -26,7 +26,49 @@ SubScale sub_scale(const std::byte* packed, size_t j, float d, float dmin) {
   return {d * static_cast<float>(scale), dmin * static_cast<float>(minimum)};
 }
 
+// Q2_K and Q3_K keep two bits of each value in 64 bytes: each half of 128 values has its own 32 bytes, and
+// its row r of 32 values is bit pair r of them.
+uint32_t bit_pair(const std::byte* pairs, size_t item) {
+  const size_t half = item / 128, row = item % 128 / 32, j = item % 32;
+  return byte_at(pairs, 32 * half + j) >> (2 * row) & 3;
+}
+
+// The 6-bit scale, less 32, of 16 values out of Q3_K's 12 packed bytes. Bytes 0-7: the low nibbles of scales
+// 0-7 and, as high nibbles, of 8-15; bytes 8-11: byte i has as bit pair k the two high bits of scale 4k + i.
+int q3_scale(const std::byte* packed, size_t j) {
+  const uint32_t low = byte_at(packed, j % 8) >> (j < 8 ? 0 : 4) & 0xF;
+  const uint32_t high = byte_at(packed, 8 + j % 4) >> (2 * (j / 4)) & 3;
+  return static_cast<int>(low | high << 4) - 32;
+}
+
 }  // namespace
+
+// 16 bytes with the scale (low nibble) and the minimum (high) of 16 values each; 64 bytes of bit pairs; half
+// d, half dmin last. x = d * scale * q - dmin * minimum
+void dequantise_q2_k(const std::byte* in, float* out, size_t blocks) {
+  for (; blocks > 0; --blocks, in += 84, out += kItems) {
+    const float d = read_half(in + 80), dmin = read_half(in + 82);
+    for (size_t item = 0; item < kItems; ++item) {
+      const uint32_t packed = byte_at(in, item / 16);
+      const float scale = d * static_cast<float>(packed & 0xF);
+      const float minimum = dmin * static_cast<float>(packed >> 4);
+      out[item] = scale * static_cast<float>(bit_pair(in + 16, item)) - minimum;
+    }
+  }
+}
+
+// 32 bytes of third bits: bit i of byte j belongs to value j of the i-th 32 values; 64 bytes of bit pairs; 12
+// bytes of scales; half d last. x = d * scale * (q - 4)
+void dequantise_q3_k(const std::byte* in, float* out, size_t blocks) {
+  for (; blocks > 0; --blocks, in += 110, out += kItems) {
+    const float d = read_half(in + 108);
+    for (size_t item = 0; item < kItems; ++item) {
+      const float scale = d * static_cast<float>(q3_scale(in + 96, item / 16));
+      const uint32_t third = byte_at(in, item % 32) >> (item / 32) & 1;
+      out[item] = scale * static_cast<float>(static_cast<int>(bit_pair(in + 32, item) | third << 2) - 4);
+    }
+  }
+}
 
 // half d, half dmin; 12 bytes of scales; 128 bytes of nibbles: each 32 bytes serve sub-block 2i with their
 // low and 2i + 1 with their high nibbles. x = d * scale * q - dmin * minimum

@@ -1,9 +1,10 @@
 // KvCache: keys and values of all sequences in pages of 64 positions.
 //
-// A page holds every layer and KV head for 64 positions: for each (layer, head) the keys as 4 tiles of 16
-// positions [tile][dimension][16] (so that a vector of scores is 16 positions), then the values
-// [64][dimension]. Pages are recycled, never shrunk below what is in use; a byte budget bounds them. Owned by
-// the engine's leader.
+// A page holds every layer and KV head for 64 positions. For each (layer, head), in bfloat16: the keys as
+// [pair of dimensions][64 positions][2] (so that a vector of scores is 16 positions), then the values as
+// [pair of positions][dimension][2]. In float32 (the reference arithmetic): the keys as
+// [tile][dimension][16], then the values [64][dimension]. Pages are recycled, never shrunk below what is in
+// use; a byte budget bounds them. Owned by the engine's leader.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +18,7 @@ namespace cresset::engine {
 
 struct KvShape {
   size_t layers = 0, kv_heads = 0, head_size = 0;
-  bool is_float = false;  // float32 instead of IEEE half
+  bool is_float = false;  // float32 instead of bfloat16
   size_t element_bytes() const { return is_float ? 4 : 2; }
   size_t head_bytes() const { return 2 * kPagePositions * head_size * element_bytes(); }
   size_t page_bytes() const { return layers * kv_heads * head_bytes(); }

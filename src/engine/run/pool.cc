@@ -35,7 +35,11 @@ int Worker::count() const {
 }
 
 void Worker::barrier() {
+  sys::Env* const clock = pool_.clock_;
+  if (clock == nullptr) return pool_.wait_at_barrier();
+  const sys::Instant begun = clock->now();
   pool_.wait_at_barrier();
+  waited_ += clock->now() - begun;
 }
 
 std::atomic<size_t>& Worker::begin_phase() {

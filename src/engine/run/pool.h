@@ -10,6 +10,8 @@
 #include <thread>
 #include <vector>
 
+#include "sys/env.h"
+
 namespace cresset::engine {
 
 class Pool;
@@ -38,12 +40,15 @@ class Worker {
     barrier();
   }
   void barrier();
+  // What this thread has waited at barriers, while the pool measures it.
+  sys::Instant waited() const { return waited_; }
 
  private:
   std::atomic<size_t>& begin_phase();
   Pool& pool_;
   int index_;
   uint32_t phase_ = 0;
+  sys::Instant waited_{0};
 };
 
 class Pool {
@@ -56,6 +61,8 @@ class Pool {
   int threads() const { return threads_; }
   // Runs `work` on every thread; returns when all have returned. One caller at a time.
   void run(const std::function<void(Worker&)>& work);
+  // Between runs: measures by `clock` how long threads wait; null: does not.
+  void measure_waiting(sys::Env* clock) { clock_ = clock; }
 
  private:
   friend class Worker;
@@ -69,6 +76,7 @@ class Pool {
   };
 
   int threads_;
+  sys::Env* clock_ = nullptr;
   std::vector<std::thread> others_;
   const std::function<void(Worker&)>* work_ = nullptr;
   Counter counters_[kCounters];

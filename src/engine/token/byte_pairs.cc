@@ -1,9 +1,9 @@
 #include "engine/token/byte_pairs.h"
 
 #include <algorithm>
+#include <bit>
 #include <functional>
 #include <limits>
-#include <tuple>
 
 #include "base/text.h"
 
@@ -11,6 +11,9 @@ namespace cresset::engine {
 namespace {
 
 constexpr uint32_t kNone = std::numeric_limits<uint32_t>::max();
+constexpr uint32_t kNoMerge = std::numeric_limits<uint32_t>::max();
+// Among four million merges that nobody chose, runs of taken slots stay far below.
+constexpr size_t kProbesMax = 512;
 
 // GPT-2's alphabet: printable Latin-1 stands for itself, the other bytes for U+0100 and up
 // (openai/gpt-2, src/encoder.py, bytes_to_unicode).
@@ -59,76 +62,66 @@ Result<std::unique_ptr<Tokenizer>> BytePairs::open(const Vocabulary& vocabulary)
                 "tokenizer.ggml.pre");
   }
   std::unique_ptr<BytePairs> out(new BytePairs(vocabulary, *pre));
-  out->build();
+  CRESSET_TRY_STATUS(out->build());
   return out;
 }
 
 BytePairs::SymbolId BytePairs::intern(std::string_view text) {
-  const auto [it, is_new] = symbols_.try_emplace(text, static_cast<SymbolId>(symbol_texts_.size()));
-  if (is_new) symbol_texts_.push_back(text);
-  return it->second;
+  const Token token = find_plain(text);
+  if (token != kNoToken) return static_cast<SymbolId>(token);
+  const auto it = others_.find(text);
+  if (it != others_.end()) return it->second;
+  const auto id = static_cast<SymbolId>(vocabulary().texts.size() + other_texts_.size());
+  other_texts_.push_back(others_.emplace(text, id).first->first);
+  return id;
 }
 
-void BytePairs::build() {
+Status BytePairs::build() {
   const auto alphabet = visible_alphabet();
   for (size_t b = 0; b < 256; ++b) {
     append_utf8(visible_[b], alphabet[b]);
     byte_of_[alphabet[b]] = static_cast<uint8_t>(b);
-    intern(visible_[b]);
+    byte_symbols_[b] = intern(visible_[b]);
   }
-  const Vocabulary& v = vocabulary();
-  tokens_.reserve(v.texts.size());
-  std::unordered_map<std::string_view, bool> is_special;
-  for (size_t i = 0; i < v.texts.size(); ++i) {
-    if (v.texts[i].empty()) continue;
-    if (is_plain(v.kinds[i])) {
-      tokens_.emplace(v.texts[i], static_cast<Token>(i));
-    } else {
-      is_special[v.texts[i]] = true;
-    }
-  }
-  std::vector<std::pair<SymbolId, Merge>> found;
-  found.reserve(v.merges.size());
-  for (size_t rank = 0; rank < v.merges.size(); ++rank) {
-    const auto& [left, right] = v.merges[rank];
-    std::string text = left + right;
-    if (is_special.contains(text)) continue;  // plain text never becomes one
-    if (!symbols_.contains(text)) {
-      const auto token = tokens_.find(text);
-      if (token != tokens_.end()) {
-        intern(token->first);
-      } else {
-        joined_.push_back(std::move(text));
-        intern(joined_.back());
-        text = joined_.back();
+  return read_merges();
+}
+
+Status BytePairs::read_merges() {
+  const std::vector<MergeRule>& rules = vocabulary().merges;
+  merges_.assign(std::bit_ceil(rules.size() * 2 + 1), Merge{0, 0, kNoMerge, 0});
+  for (size_t rank = 0; rank < rules.size(); ++rank) {
+    const std::string_view joined = rules[rank].joined;
+    const Token token = vocabulary().find(joined);
+    const bool is_special = token != kNoToken && find_plain(joined) == kNoToken;
+    if (is_special) continue;  // plain text never becomes one
+    const SymbolId left = intern(joined.substr(0, rules[rank].left_bytes)),
+                   right = intern(joined.substr(rules[rank].left_bytes)), result = intern(joined);
+    size_t at = first_slot(left, right), probes = 0;
+    const auto is_same = [&](const Merge& m) { return m.left == left && m.right == right; };
+    while (merges_[at].rank != kNoMerge && !is_same(merges_[at])) {
+      if (++probes > kProbesMax) {
+        return fail(Code::kCorrupt, "one of many merges made to collide",
+                    "tokenizer.ggml.merges[" + std::to_string(rank) + "]");
       }
+      at = (at + 1) & (merges_.size() - 1);
     }
-    const SymbolId result = symbols_.at(text);
-    found.push_back({intern(left), {intern(right), static_cast<uint32_t>(rank), result}});
-  }
-  std::sort(found.begin(), found.end(), [](const auto& a, const auto& b) {
-    return std::tie(a.first, a.second.right, a.second.rank) <
-           std::tie(b.first, b.second.right, b.second.rank);
-  });
-  first_merge_.assign(symbol_texts_.size() + 1, 0);
-  for (const auto& [left, merge] : found) {
     // Of a pair that is listed twice, the better rank counts.
-    const bool is_repeat = first_merge_[left + 1] > 0 && merges_.back().right == merge.right;
-    if (is_repeat) continue;
-    merges_.push_back(merge);
-    ++first_merge_[left + 1];
+    if (merges_[at].rank == kNoMerge) merges_[at] = {left, right, static_cast<uint32_t>(rank), result};
   }
-  for (size_t i = 1; i < first_merge_.size(); ++i) first_merge_[i] += first_merge_[i - 1];
-  for (const std::string_view text : symbol_texts_) {
-    const auto token = tokens_.find(text);
-    symbol_tokens_.push_back(token == tokens_.end() ? kNoToken : token->second);
-  }
+  return {};
+}
+
+size_t BytePairs::first_slot(SymbolId left, SymbolId right) const {
+  const uint64_t hash = (uint64_t{left} << 32 | right) * 0x9E37'79B9'7F4A'7C15;  // 2^64 over the golden ratio
+  return static_cast<size_t>((hash ^ hash >> 32) & (merges_.size() - 1));
 }
 
 const BytePairs::Merge* BytePairs::find_merge(SymbolId left, SymbolId right) const {
-  const auto begin = merges_.begin() + first_merge_[left], end = merges_.begin() + first_merge_[left + 1];
-  const auto it = std::lower_bound(begin, end, right, [](const Merge& m, SymbolId r) { return m.right < r; });
-  return it == end || it->right != right ? nullptr : &*it;
+  for (size_t at = first_slot(left, right); merges_[at].rank != kNoMerge;
+       at = (at + 1) & (merges_.size() - 1)) {
+    if (merges_[at].left == left && merges_[at].right == right) return &merges_[at];
+  }
+  return nullptr;
 }
 
 void BytePairs::encode_text(std::string_view text, bool, std::vector<Token>& out) const {
@@ -158,16 +151,16 @@ void BytePairs::encode_word(std::string_view word, Scratch& scratch, std::vector
   if (ignores_merges(pre_)) {
     std::string text;
     for (const char c : word) text += visible_[static_cast<unsigned char>(c)];
-    const auto token = tokens_.find(text);
-    if (token != tokens_.end()) return out.push_back(token->second);
+    const Token token = find_plain(text);
+    if (token != kNoToken) return out.push_back(token);
   }
   auto& [symbols, queue] = scratch;
   symbols.clear();
   queue.clear();
   const auto size = static_cast<uint32_t>(word.size());
   for (uint32_t i = 0; i < size; ++i) {
-    symbols.push_back(
-        {static_cast<unsigned char>(word[i]), i == 0 ? kNone : i - 1, i + 1 == size ? kNone : i + 1});
+    symbols.push_back({byte_symbols_[static_cast<unsigned char>(word[i])], i == 0 ? kNone : i - 1,
+                       i + 1 == size ? kNone : i + 1});
   }
   for (uint32_t i = 0; i < size; ++i) push(scratch, i, queue);
   std::make_heap(queue.begin(), queue.end(), std::greater<>());
@@ -198,10 +191,11 @@ void BytePairs::encode_word(std::string_view word, Scratch& scratch, std::vector
 
 // A symbol that is no token: its characters, of which llama.cpp finds those that are one byte long.
 void BytePairs::emit(SymbolId symbol, std::vector<Token>& out) const {
-  if (symbol_tokens_[symbol] != kNoToken) return out.push_back(symbol_tokens_[symbol]);
-  for (const char& c : symbol_texts_[symbol]) {
-    const auto token = tokens_.find(std::string_view(&c, 1));
-    if (token != tokens_.end()) out.push_back(token->second);
+  const size_t tokens = vocabulary().texts.size();
+  if (symbol < tokens) return out.push_back(static_cast<Token>(symbol));
+  for (const char& c : other_texts_[symbol - tokens]) {
+    const Token token = find_plain(std::string_view(&c, 1));
+    if (token != kNoToken) out.push_back(token);
   }
 }
 

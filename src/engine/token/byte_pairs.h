@@ -3,7 +3,7 @@
 #pragma once
 
 #include <array>
-#include <deque>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -21,11 +21,11 @@ class BytePairs final : public Tokenizer {
   static Result<std::unique_ptr<Tokenizer>> open(const Vocabulary& vocabulary);
 
  private:
-  // A string that merging can reach; 0 to 255 are the single bytes.
+  // A string that merging can reach: a plain token's id, or for what is no token a number above all ids.
   using SymbolId = uint32_t;
   struct Merge {
-    SymbolId right;
-    uint32_t rank;
+    SymbolId left, right;
+    uint32_t rank;  // kNoMerge: an empty slot
     SymbolId result;
   };
   struct Symbol {
@@ -39,11 +39,13 @@ class BytePairs final : public Tokenizer {
   };
 
   BytePairs(const Vocabulary& vocabulary, PreType pre) : Tokenizer(vocabulary), pre_(pre) {}
-  void build();
+  Status build();
+  Status read_merges();
   SymbolId intern(std::string_view text);
   void encode_text(std::string_view text, bool is_first, std::vector<Token>& out) const override;
   void encode_word(std::string_view word, Scratch& scratch, std::vector<Token>& out) const;
   void emit(SymbolId symbol, std::vector<Token>& out) const;
+  size_t first_slot(SymbolId left, SymbolId right) const;
   const Merge* find_merge(SymbolId left, SymbolId right) const;
   void push(const Scratch& state, uint32_t left, std::vector<uint64_t>& queue) const;
   std::string decode_text(std::string_view text) const override;
@@ -51,13 +53,11 @@ class BytePairs final : public Tokenizer {
   PreType pre_;
   std::array<std::string, 256> visible_;           // byte to its character in GPT-2's alphabet
   std::unordered_map<char32_t, uint8_t> byte_of_;  // and back
-  std::deque<std::string> joined_;                 // texts of symbols that are nobody else's
-  std::vector<std::string_view> symbol_texts_;
-  std::unordered_map<std::string_view, SymbolId> symbols_;
-  std::unordered_map<std::string_view, Token> tokens_;  // plain tokens by text
-  std::vector<Token> symbol_tokens_;
-  std::vector<uint32_t> first_merge_;  // symbol to its merges as the left one; one more than symbols
-  std::vector<Merge> merges_;          // by left, then right
+  std::array<SymbolId, 256> byte_symbols_{};
+  // Symbols that are no tokens: few, if any, in an honest file.
+  std::map<std::string, SymbolId, std::less<>> others_;
+  std::vector<std::string_view> other_texts_;
+  std::vector<Merge> merges_;  // a flat table by (left, right); a power of two, at most half of it taken
 };
 
 }  // namespace cresset::engine

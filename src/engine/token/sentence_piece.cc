@@ -40,12 +40,10 @@ Result<std::unique_ptr<Tokenizer>> SentencePiece::open(const Vocabulary& vocabul
 }
 
 SentencePiece::SentencePiece(const Vocabulary& vocabulary) : Tokenizer(vocabulary) {
-  tokens_.reserve(vocabulary.texts.size());
   byte_tokens_.fill(kNoToken);
   for (size_t i = 0; i < vocabulary.texts.size(); ++i) {
     const std::string& text = vocabulary.texts[i];
     if (text.empty() || !is_plain(vocabulary.kinds[i])) continue;
-    tokens_.emplace(text, static_cast<Token>(i));
     longest_ = std::max(longest_, text.size());
     const int byte = byte_of_token_text(text);
     if (byte >= 0) byte_tokens_[static_cast<size_t>(byte)] = static_cast<Token>(i);
@@ -60,8 +58,7 @@ SentencePiece::SentencePiece(const Vocabulary& vocabulary) : Tokenizer(vocabular
 
 Token SentencePiece::find(std::string_view text) const {
   if (text.size() > longest_) return kNoToken;
-  const auto it = tokens_.find(text);
-  return it == tokens_.end() ? kNoToken : it->second;
+  return find_plain(text);
 }
 
 void SentencePiece::encode_text(std::string_view plain, bool is_first, std::vector<Token>& out) const {

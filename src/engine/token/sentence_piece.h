@@ -6,7 +6,6 @@
 #include <memory>
 #include <string>
 #include <string_view>
-#include <unordered_map>
 #include <vector>
 
 #include "engine/token/tokenizer.h"
@@ -35,10 +34,9 @@ class SentencePiece final : public Tokenizer {
   explicit SentencePiece(const Vocabulary& vocabulary);
   void encode_text(std::string_view text, bool is_first, std::vector<Token>& out) const override;
   void join(std::string_view text, std::vector<Symbol>& symbols) const;
-  Token find(std::string_view text) const;
+  Token find(std::string_view text) const;  // a plain token
   std::string decode_text(std::string_view text) const override;
 
-  std::unordered_map<std::string_view, Token> tokens_;  // plain tokens by text
   size_t longest_ = 0;
   std::array<Token, 256> byte_tokens_;
 };

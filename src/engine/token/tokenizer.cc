@@ -67,6 +67,11 @@ std::string Tokenizer::decode(Token token, bool with_special) const {
   return byte < 0 ? std::string() : std::string(1, static_cast<char>(byte));
 }
 
+Token Tokenizer::find_plain(std::string_view text) const {
+  const Token token = vocabulary_.find(text);
+  return token != kNoToken && is_plain(vocabulary_.kinds[static_cast<size_t>(token)]) ? token : kNoToken;
+}
+
 bool Tokenizer::is_end(Token token) const {
   return std::find(vocabulary_.ends.begin(), vocabulary_.ends.end(), token) != vocabulary_.ends.end();
 }

@@ -57,6 +57,9 @@ class Tokenizer {
   // The bytes of a normal token's text.
   virtual std::string decode_text(std::string_view text) const = 0;
 
+  // The token with this text if plain text may become it.
+  Token find_plain(std::string_view text) const;
+
   const Vocabulary& vocabulary_;
 
  private:

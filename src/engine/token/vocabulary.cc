@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <unordered_set>
 
 #include "engine/load/gguf.h"
 
@@ -104,8 +103,8 @@ class Reader {
     CRESSET_TRY_STATUS(check_count(kKey, Vocabulary::kSizeMax));
     CRESSET_TRY(texts, file_.read_strings(kKey));
     if (texts.empty()) return corrupt("a vocabulary without tokens", kKey);
-    std::unordered_set<std::string_view> seen;
-    seen.reserve(texts.size());
+    out_.texts.reserve(texts.size());
+    out_.index.reserve(texts.size());
     for (size_t i = 0; i < texts.size(); ++i) {
       const auto where = [&] { return std::string(kKey) + "[" + std::to_string(i) + "]"; };
       if (texts[i].size() > kTokenBytesMax) {
@@ -113,10 +112,10 @@ class Reader {
                            std::to_string(kTokenBytesMax),
                        where());
       }
-      if (!texts[i].empty() && !seen.insert(texts[i]).second)
-        return corrupt("the same text as an earlier token", where());
+      const auto added = out_.add_text(texts[i]);
+      if (added == TextIndex::Added::kKnown) return corrupt("the same text as an earlier token", where());
+      if (added == TextIndex::Added::kCollides) return corrupt("one of many texts made to collide", where());
     }
-    out_.texts.assign(texts.begin(), texts.end());
     return {};
   }
 
@@ -164,7 +163,10 @@ class Reader {
         return corrupt("not two texts with a space between",
                        std::string(kKey) + "[" + std::to_string(i) + "]");
       }
-      out_.merges.emplace_back(m.substr(0, space), m.substr(space + 1));
+      MergeRule& rule = out_.merges.emplace_back();
+      rule.joined.reserve(m.size() - 1);
+      rule.joined.append(m.substr(0, space)).append(m.substr(space + 1));
+      rule.left_bytes = space;
     }
     return {};
   }
@@ -241,6 +243,16 @@ class Reader {
 };
 
 }  // namespace
+
+TextIndex::Added Vocabulary::add_text(std::string_view text) {
+  texts.emplace_back(text);
+  return text.empty() ? TextIndex::Added::kNew : index.add(texts, static_cast<uint32_t>(texts.size() - 1));
+}
+
+Token Vocabulary::find(std::string_view text) const {
+  const auto place = index.find(texts, text);
+  return place ? static_cast<Token>(*place) : kNoToken;
+}
 
 Result<Vocabulary> Vocabulary::read(const Gguf& file) {
   return Reader(file).read();

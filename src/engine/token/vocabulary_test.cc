@@ -42,7 +42,7 @@ TEST(Vocabulary, ReadsWhatTheFileSaysAndFindsTheEnds) {
   auto v = File().read();
   ASSERT_TRUE(v) << v.error().message();
   EXPECT_EQ(v->texts.size(), 5u);
-  EXPECT_EQ(v->merges, (std::vector<std::pair<std::string, std::string>>{{"a", "b"}}));
+  EXPECT_EQ(v->merges, (std::vector<MergeRule>{{"ab", 1}}));
   EXPECT_EQ(v->eos, 0);
   EXPECT_EQ(v->bos, kNoToken);
   // By key, and by its text although the file calls it a normal token: it becomes a control token.
