@@ -7,10 +7,7 @@
 namespace cresset::wire {
 
 void add_usage(chat::Usage& total, const chat::Usage& finished, bool is_only_choice) {
-  if (is_only_choice && finished.prompt_tokens != 0) {
-    total = finished;
-    return;
-  }
+  if (is_only_choice && finished.prompt_tokens != 0) total.prompt_tokens = finished.prompt_tokens;
   total.prompt_tokens = std::max(total.prompt_tokens, finished.prompt_tokens);
   total.cached_tokens = std::max(total.cached_tokens, finished.cached_tokens);
   total.cache_write_tokens = std::max(total.cache_write_tokens, finished.cache_write_tokens);

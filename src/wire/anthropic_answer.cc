@@ -256,7 +256,10 @@ data: {"type":"content_block_delta","index":)";
                       {"stop_sequence", finished.stop_text.empty() ? Json() : Json(finished.stop_text)}});
     Json message = Json::object(
         {{"type", "message_delta"}, {"delta", std::move(delta)}, {"usage", usage_value(usage_)}});
-    if (identity_.origin == kOwn) add_extras(message, finished.extras);
+    if (identity_.origin == kOwn) {
+      if (const Json* more = finished.extras.find("usage")) add_extras(*message.find("usage"), *more);
+      add_extras(message, finished.extras);
+    }
     frame("message_delta", message, out);
     frame("message_stop", Json::object({{"type", "message_stop"}}), out);
   }
@@ -279,6 +282,7 @@ std::string encode_anthropic_answer(const Answer& answer, const AnswerIdentity& 
   out.set("stop_sequence", choice.stop_text.empty() ? Json() : Json(choice.stop_text));
   out.set("usage", usage_value(answer.usage()));
   if (identity.origin == kOwn) {
+    if (const Json* more = choice.extras.find("usage")) add_extras(*out.find("usage"), *more);
     add_extras(out, answer.head().extras);
     add_extras(out, choice.extras);
   }

@@ -27,6 +27,19 @@ void read_usage(const Json& value, chat::Usage& usage) {
     usage.reasoning_tokens = count_at(*details, "thinking_tokens");
 }
 
+// What else is counted ("service_tier", "cache_creation", "server_tool_use"): for clients of this dialect.
+void keep_usage_extras(const Json& value, Json& extras) {
+  if (!value.is_object()) return;
+  for (const JsonMember& m : value.as_object()) {
+    constexpr std::string_view kTaken[] = {"input_tokens", "output_tokens", "cache_read_input_tokens",
+                                           "cache_creation_input_tokens"};
+    if (std::find(std::begin(kTaken), std::end(kTaken), m.first) != std::end(kTaken) || m.second.is_null())
+      continue;
+    if (extras.find("usage") == nullptr) extras.set("usage", Json::object());
+    extras.find("usage")->set(m.first, m.second);
+  }
+}
+
 chat::FinishReason read_reason(std::string_view reason) {
   constexpr std::pair<std::string_view, chat::FinishReason> kReasons[] = {
       {"max_tokens", chat::FinishReason::kLength},
@@ -193,7 +206,10 @@ class AnthropicStreamDecoder final : public StreamDecoder {
       const Json* message = get(*event, "message");
       if (message == nullptr || !message->is_object())
         return fail(Code::kCorrupt, "the provider began an answer that is none");
-      if (const Json* usage = get(*message, "usage")) read_usage(*usage, usage_);
+      if (const Json* usage = get(*message, "usage")) {
+        read_usage(*usage, usage_);
+        keep_usage_extras(*usage, last_.extras);
+      }
       out.push_back(
           chat::Started{{usage_.prompt_tokens, usage_.cached_tokens, 0, usage_.cache_write_tokens, 0},
                         std::string(string_at(*message, "model")),
@@ -212,7 +228,10 @@ class AnthropicStreamDecoder final : public StreamDecoder {
   }
 
   void take_message_delta(const Json& event) {
-    if (const Json* usage = get(event, "usage")) read_usage(*usage, usage_);
+    if (const Json* usage = get(event, "usage")) {
+      read_usage(*usage, usage_);
+      keep_usage_extras(*usage, last_.extras);
+    }
     for (const JsonMember& m : event.as_object()) {
       if (m.first != "type" && m.first != "delta" && m.first != "usage") keep(last_.extras, m);
     }
@@ -261,11 +280,13 @@ Decoded<std::vector<chat::Event>> decode_anthropic_answer(const chat::Request& a
     reader.begin(block, out);
     reader.end(out);
   }
-  out.push_back(chat::Finished{0,
-                               read_reason(string_at(*value, "stop_reason")),
-                               usage,
-                               std::string(string_at(*value, "stop_sequence")),
-                               {}});
+  chat::Finished finished{0,
+                          read_reason(string_at(*value, "stop_reason")),
+                          usage,
+                          std::string(string_at(*value, "stop_sequence")),
+                          {}};
+  if (const Json* counts = get(*value, "usage")) keep_usage_extras(*counts, finished.extras);
+  out.push_back(std::move(finished));
   return out;
 }
 

@@ -67,10 +67,12 @@ Json reason_value(const std::optional<chat::FinishReason>& reason) {
 class ChunkEncoder : public StreamEncoder {
  public:
   ChunkEncoder(std::string_view object, const chat::Request& request, const AnswerIdentity& identity)
-      : choices_(count_choices(request)), logprobs_(request.logprobs), include_usage_(request.include_usage) {
-    head_ = "data: " + answer_head(object, identity).write();
-    head_.back() = ',';
-    head_ += "\"choices\":[";
+      : choices_(count_choices(request)),
+        logprobs_(request.logprobs),
+        include_usage_(request.include_usage),
+        is_own_origin_(identity.origin == kOwn) {
+    head_value_ = answer_head(object, identity);
+    write_head();
     tail_ = include_usage_ ? "],\"usage\":null}\n\n" : "]}\n\n";
   }
 
@@ -81,6 +83,12 @@ class ChunkEncoder : public StreamEncoder {
     }
     if (!begun_) {
       begun_ = true;
+      // What else a provider of this dialect says of its answer ("service_tier") stands in every chunk.
+      const auto* first = std::get_if<chat::Started>(&event);
+      if (first != nullptr && is_own_origin_ && first->extras.is_object()) {
+        for (const JsonMember& m : first->extras.as_object()) head_value_.set(m.first, m.second);
+        write_head();
+      }
       for (int i = 0; i < choices_; ++i) encode_begin(i, out);
     }
     if (const auto* started = std::get_if<chat::Started>(&event)) {
@@ -90,6 +98,8 @@ class ChunkEncoder : public StreamEncoder {
       if (!delta->text.empty() || (logprobs_ && !delta->tokens.empty())) encode_delta(*delta, out);
     } else if (const auto* finished = std::get_if<chat::Finished>(&event)) {
       add_usage(usage_, finished->usage, choices_ == 1);
+      if (const Json* more = finished->extras.find("usage"); more != nullptr && is_own_origin_)
+        usage_extras_ = *more;
       encode_finish(*finished, out);
       if (++finished_ == choices_) encode_end(out);
     } else {
@@ -127,16 +137,26 @@ class ChunkEncoder : public StreamEncoder {
     if (include_usage_) {
       out += head_;
       out += "],\"usage\":";
-      usage_value(usage_).write(out);
+      Json usage = usage_value(usage_);
+      add_extras(usage, usage_extras_);
+      usage.write(out);
       out += "}\n\n";
     }
     out += "data: [DONE]\n\n";
   }
 
+  void write_head() {
+    head_ = "data: " + head_value_.write();
+    head_.back() = ',';
+    head_ += "\"choices\":[";
+  }
+
+  Json head_value_;
   std::string head_, tail_;
   const int choices_;
-  const bool logprobs_, include_usage_;
+  const bool logprobs_, include_usage_, is_own_origin_;
   chat::Usage usage_;
+  Json usage_extras_;
   int finished_ = 0;
   bool begun_ = false;
 };
@@ -178,6 +198,15 @@ class ChatChunkEncoder final : public ChunkEncoder {
   void encode_finish(const chat::Finished& finished, std::string& out) override {
     open_choice(finished.choice, out);
     out += ",\"delta\":{}";
+    if (identity_.origin == kOwn && finished.extras.is_object()) {
+      for (const JsonMember& m : finished.extras.as_object()) {
+        if (m.first == "message" || m.first == "usage") continue;
+        out += ',';
+        write_json_string(out, m.first);
+        out += ':';
+        m.second.write(out);
+      }
+    }
     close_choice({}, finish_reason(finished.reason), out);
   }
   void encode_text(int choice, std::string_view name, std::string_view text, std::string& out) {
@@ -351,13 +380,21 @@ std::string encode_chat_answer(const chat::Request& request, const Answer& answe
     if (identity.origin == kOwn) {
       Json extras = choice.extras;
       if (const Json* message = extras.find("message")) add_extras(*item.find("message"), *message);
+      if (extras.is_object())
+        std::erase_if(extras.as_object(), [](const JsonMember& m) { return m.first == "usage"; });
       add_extras(item, extras);
     }
     choices.push_back(std::move(item));
   }
   out.set("choices", std::move(choices));
-  out.set("usage", usage_value(answer.usage()));
-  if (identity.origin == kOwn) add_extras(out, answer.head().extras);
+  Json usage = usage_value(answer.usage());
+  if (identity.origin == kOwn) {
+    if (const Json* more = answer.choices()[0].extras.find("usage")) add_extras(usage, *more);
+    if (answer.head().extras.is_object()) {
+      for (const JsonMember& m : answer.head().extras.as_object()) out.set(m.first, m.second);
+    }
+  }
+  out.set("usage", std::move(usage));
   return out.write();
 }
 

@@ -32,6 +32,18 @@ chat::Usage read_usage(const Json& value) {
   return usage;
 }
 
+// What else a provider counts ("cost_in_usd_ticks"): for clients of this dialect.
+void keep_usage_extras(const Json& value, Json& extras) {
+  Json kept;
+  if (!value.is_object()) return;
+  for (const JsonMember& m : value.as_object()) {
+    constexpr std::string_view kTaken[] = {"prompt_tokens", "completion_tokens", "total_tokens",
+                                           "prompt_tokens_details", "completion_tokens_details"};
+    if (std::find(std::begin(kTaken), std::end(kTaken), m.first) == std::end(kTaken)) keep(kept, m);
+  }
+  if (!kept.is_null()) extras.set("usage", std::move(kept));
+}
+
 chat::FinishReason read_reason(std::string_view reason, bool has_calls) {
   if (reason == "length" || reason == "max_tokens") return chat::FinishReason::kLength;
   if (reason == "content_filter") return chat::FinishReason::kRefused;
@@ -240,7 +252,10 @@ class ChatStreamDecoder final : public StreamDecoder {
                                   std::string(string_at(*chunk, "id")),
                                   head_extras(*chunk)});
     }
-    if (const Json* usage = get(*chunk, "usage")) usage_ = read_usage(*usage);
+    if (const Json* usage = get(*chunk, "usage")) {
+      usage_ = read_usage(*usage);
+      keep_usage_extras(*usage, usage_extras_);
+    }
     for (const Json& choice : array_at(*chunk, "choices")) {
       if (Status ok = take_choice(choice, out); !ok) return ok;
     }
@@ -268,7 +283,10 @@ class ChatStreamDecoder final : public StreamDecoder {
     is_over_ = true;
     for (Choice& choice : choices_) {
       const bool is_first = &choice == choices_.data();
-      if (is_first) choice.last.usage = usage_;
+      if (is_first) {
+        choice.last.usage = usage_;
+        if (const Json* more = usage_extras_.find("usage")) choice.last.extras.set("usage", *more);
+      }
       out.push_back(std::move(choice.last));
     }
   }
@@ -277,6 +295,7 @@ class ChatStreamDecoder final : public StreamDecoder {
   MessageReader reader_;
   std::vector<Choice> choices_;
   chat::Usage usage_;
+  Json usage_extras_;
   bool has_begun_ = false, is_over_ = false;
 };
 
@@ -304,11 +323,14 @@ Decoded<std::vector<chat::Event>> decode_chat_answer(const chat::Request& asked,
     const Json* message = get(choices[i], "message");
     if (message == nullptr || !message->is_object()) return tl::unexpected<Fault>(not_an_answer());
     reader.read(index, *message, get(choices[i], "logprobs"), out);
-    out.push_back(chat::Finished{index,
-                                 read_reason(string_at(choices[i], "finish_reason"), reader.has_calls(index)),
-                                 i == 0 ? usage : chat::Usage{},
-                                 {},
-                                 choice_extras(choices[i])});
+    chat::Finished finished{index,
+                            read_reason(string_at(choices[i], "finish_reason"), reader.has_calls(index)),
+                            i == 0 ? usage : chat::Usage{},
+                            {},
+                            choice_extras(choices[i])};
+    if (const Json* counts = get(*value, "usage"); counts != nullptr && i == 0)
+      keep_usage_extras(*counts, finished.extras);
+    out.push_back(std::move(finished));
   }
   return out;
 }

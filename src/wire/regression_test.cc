@@ -204,6 +204,29 @@ TEST(Regression, AToolCallCutShortIsKeptAsItIs) {
   EXPECT_EQ(std::get<chat::ToolCall>(again.choices()[0].parts[0].body).arguments, R"({"location": "Par)");
 }
 
+TEST(Regression, WhatAProviderSaysBesideReachesClientsOfItsDialect) {
+  const std::string body =
+      R"({"id":"x","object":"chat.completion","created":1,"model":"m","service_tier":"default","choices":[{"index":0,)"
+      R"("message":{"role":"assistant","content":"a","mood":"good"},"finish_reason":"stop","native_finish_reason":"end"}],)"
+      R"("usage":{"prompt_tokens":1,"completion_tokens":1,"total_tokens":2,"cost_in_usd_ticks":7}})";
+  const auto events = openai_chat_codec().decode_answer({}, body);
+  ASSERT_TRUE(events);
+  Answer answer(1);
+  for (const chat::Event& event : *events) answer.add(event);
+  const AnswerIdentity same{"c", 0, "m", "", Dialect::kOpenAiChat};
+  chat::Request asked;
+  asked.stream = asked.include_usage = true;
+  auto encoder = openai_chat_codec().make_stream_encoder(asked, same);
+  std::string stream;
+  for (const chat::Event& event : *events) encoder->encode(event, stream);
+  for (const std::string& told : {openai_chat_codec().encode_answer({}, answer, same), stream}) {
+    EXPECT_NE(told.find(R"("service_tier":"default")"), std::string::npos) << told;
+    EXPECT_NE(told.find(R"("native_finish_reason":"end")"), std::string::npos) << told;
+    EXPECT_NE(told.find(R"("cost_in_usd_ticks":7)"), std::string::npos) << told;
+  }
+  EXPECT_EQ(anthropic_codec().encode_answer({}, answer, same).find("native"), std::string::npos);
+}
+
 TEST(RateLimit, RetryAfterIsReadInEveryForm) {
   EXPECT_EQ(read_retry_after_s({{"Retry-After", "7"}}), 7);
   EXPECT_EQ(read_retry_after_s({{"retry-after-ms", "1500"}, {"retry-after", "9"}}), 2);
