@@ -17,7 +17,7 @@ namespace {
 
 using Floats = std::vector<float>;
 
-constexpr size_t kWidth = 64, kInner = 96, kRows = 300;
+constexpr size_t kWidth = 64, kInner = 224, kRows = 300;
 
 Floats random_floats(size_t count, float size, uint64_t seed) {
   std::mt19937_64 random(seed);
