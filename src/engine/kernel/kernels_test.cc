@@ -469,7 +469,7 @@ struct Attention {
 template <class Stored>
 void check_attention(double error) {
   for (const size_t d : {16u, 64u, 80u, 128u, 256u}) {
-    for (const size_t queries : {1u, 2u, 3u, 4u, 5u, 9u, 48u}) {
+    for (const size_t queries : {1u, 2u, 3u, 4u, 5u, 9u, 48u, 64u}) {
       for (const int32_t window : {0, 1, 40, 130}) {
         const Attention<Stored> a(d, 3, queries, window, d + queries);
         const std::vector<float> expected = a.run(*kScalarKernels);

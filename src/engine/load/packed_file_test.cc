@@ -154,6 +154,34 @@ TEST_F(PackedFileTest, BelievesNoDirectory) {
   EXPECT_TRUE(refuses(overlap));
 }
 
+// What an enemy makes who knows the sums' key: all sums are right.
+TEST_F(PackedFileTest, RefusesMatricesThatOverlapOrAreNotAligned) {
+  const std::vector<PackedPart> twice = {{0, Format::kF32, 512, 600, large_.data()},
+                                         {1, Format::kF32, 512, 600, large_.data()}};
+  Disk disk(1);
+  ASSERT_TRUE(write_packed_file(disk.env, kPath, model_, twice, never));
+  const std::string good = disk.env.files().at(kPath);
+  const size_t first_offset = 56 + 24, second_offset = 88 + 24, end = 56 + 2 * 32 + 4 * 16;
+  const auto opens = [&](std::string bytes, uint64_t first, uint64_t second) {
+    const uint64_t size = bytes.size();
+    std::memcpy(bytes.data() + 16, &size, 8);
+    std::memcpy(bytes.data() + first_offset, &first, 8);
+    std::memcpy(bytes.data() + second_offset, &second, 8);
+    const auto digest = sys::sha256(std::string_view(bytes).substr(0, end));
+    std::memcpy(bytes.data() + end, digest.data(), digest.size());
+    disk.env.put_file(kPath, bytes);
+    return open(disk.env).has_value();
+  };
+  uint64_t first, second;
+  std::memcpy(&first, good.data() + first_offset, 8);
+  std::memcpy(&second, good.data() + second_offset, 8);
+  EXPECT_TRUE(opens(good, first, second));
+  EXPECT_FALSE(opens(good.substr(0, second), first, first));
+  std::string shifted = good;
+  shifted.insert(first, 4, '\0');
+  EXPECT_FALSE(opens(shifted, first + 4, second + 4));
+}
+
 // Whatever is cut short, a start finds the old file, the new one, or none; and the directory is not littered
 // by what merely failed.
 TEST_F(PackedFileTest, ACrashOrAFullDiskLeavesNothingHalf) {

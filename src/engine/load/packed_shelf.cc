@@ -1,20 +1,13 @@
 #include "engine/load/packed_shelf.h"
 
-#include <chrono>
-
 #include "base/check.h"
 #include "sys/cpu.h"
 
 namespace cresset::engine {
-namespace {
 
-// A first answer has most likely begun by then.
-constexpr std::chrono::seconds kDelay{2};
-
-}  // namespace
-
-PackedShelf::PackedShelf(sys::Env& env, std::string directory, std::string_view model_sha256)
-    : env_(env), directory_(std::move(directory)), key_(sys::sha256(model_sha256)) {
+PackedShelf::PackedShelf(sys::Env& env, std::string directory, std::string_view model_sha256,
+                         std::chrono::milliseconds delay)
+    : env_(env), directory_(std::move(directory)), key_(sys::sha256(model_sha256)), delay_(delay) {
   if (directory_.empty() || model_sha256.empty()) return;
   path_ = directory_ + "/" + std::string(model_sha256) + ".packed";
 }
@@ -50,7 +43,7 @@ void PackedShelf::keep_later(std::vector<PackedPart> parts) {
     sys::lower_thread_priority();
     {
       std::unique_lock lock(mutex_);
-      if (wake_.wait_for(lock, kDelay, [this] { return is_stopping_; })) return;
+      if (wake_.wait_for(lock, delay_, [this] { return is_stopping_; })) return;
     }
     static_cast<void>(keep(kept));  // the next start packs again
   });

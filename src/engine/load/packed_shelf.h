@@ -7,6 +7,7 @@
 // when this dies, and what it has not finished is dropped.
 #pragma once
 
+#include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -22,8 +23,12 @@ namespace cresset::engine {
 
 class PackedShelf {
  public:
-  // `model_sha256`: of the file, in hex. Either empty: keeps nothing.
-  PackedShelf(sys::Env& env, std::string directory, std::string_view model_sha256);
+  // A first answer has most likely begun by then.
+  static constexpr std::chrono::milliseconds kDelay{2000};
+
+  // `model_sha256`: of the file, in hex. Either empty: keeps nothing. `delay`: of keep_later.
+  PackedShelf(sys::Env& env, std::string directory, std::string_view model_sha256,
+              std::chrono::milliseconds delay = kDelay);
   ~PackedShelf();
 
   bool keeps() const { return !path_.empty(); }
@@ -42,6 +47,7 @@ class PackedShelf {
   const std::string directory_;
   std::string path_;  // empty: keeps nothing
   sys::Digest key_{};
+  const std::chrono::milliseconds delay_;
   mutable std::mutex mutex_;
   std::condition_variable wake_;
   bool is_stopping_ = false;

@@ -94,6 +94,14 @@ std::vector<Broken> broken_models() {
       {"heads not a multiple of the KV heads", key("llama.attention.head_count_kv", 3u), Code::kCorrupt,
        "head_count"},
       {"more KV heads than heads", key("llama.attention.head_count_kv", 8u), Code::kCorrupt, "head_count_kv"},
+      {"more heads to a KV head than attention takes at once",
+       [&] {
+         TinyModelOptions o = key("llama.attention.head_count", 65u);
+         o.keys["llama.attention.head_count_kv"] = 1u;
+         o.keys["llama.attention.key_length"] = 16u;
+         return o;
+       }(),
+       Code::kUnsupported, "up to 64"},
       {"no heads", key("llama.attention.head_count", 0u), Code::kCorrupt, "attention.head_count"},
       {"odd head size", key("llama.attention.key_length", 17u), Code::kUnsupported, "17"},
       {"values of another size",

@@ -58,6 +58,13 @@ Result<ModelConfig> read_common_config(const Gguf& file, std::string_view prefix
   if (heads % c.kv_heads != 0) {
     return fail(Code::kCorrupt, p + "attention.head_count is not a multiple of head_count_kv", file.where());
   }
+  if (heads / c.kv_heads > kAttentionQueries) {
+    return fail(Code::kUnsupported,
+                p + "attention.head_count: " + std::to_string(heads / c.kv_heads) +
+                    " heads share one of keys and values (this engine takes up to " +
+                    std::to_string(kAttentionQueries) + ")",
+                file.where());
+  }
   if (file.has(p + "attention.key_length")) {
     CRESSET_TRY(head_size, read_size(file, p + "attention.key_length", 1, 4096));
     c.head_size = head_size;

@@ -17,7 +17,7 @@ namespace {
 
 using Floats = std::vector<float>;
 
-constexpr size_t kWidth = 64, kInner = 96, kRows = 300;
+constexpr size_t kWidth = 64, kInner = 224, kRows = 300;
 
 Floats random_floats(size_t count, float size, uint64_t seed) {
   std::mt19937_64 random(seed);
@@ -26,44 +26,74 @@ Floats random_floats(size_t count, float size, uint64_t seed) {
   return out;
 }
 
-PackedMatrix pack(const Floats& values, size_t rows, size_t columns) {
-  PackedMatrix out(Format::kF32, rows, columns);
-  out.pack(std::as_bytes(std::span(values)), Format::kF32, 0, out.panels());
+// Multiples of 1/512, which Q8_0 holds exactly too.
+Floats random_weights(size_t count, uint64_t seed) {
+  Floats out = random_floats(count, 0.2f, seed);
+  for (float& v : out) v = std::round(v * 512) / 512;
   return out;
 }
 
-// One layer's experts in float32, and the same matrices to compute with plainly.
+PackedMatrix pack(const Floats& values, size_t rows, size_t columns, Format format = Format::kF32) {
+  PackedMatrix out(format, rows, columns);
+  if (format == Format::kF32) {
+    out.pack(std::as_bytes(std::span(values)), format, 0, out.panels());
+    return out;
+  }
+  constexpr uint16_t kHalf512th = 0x1800;  // 1/512 in half precision
+  std::vector<std::byte> file;
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (i % 32 == 0) {
+      file.push_back(std::byte{kHalf512th & 0xFF});
+      file.push_back(std::byte{kHalf512th >> 8});
+    }
+    file.push_back(static_cast<std::byte>(static_cast<int8_t>(values[i] * 512)));
+  }
+  out.pack(file, format, 0, out.panels());
+  return out;
+}
+
+struct Formats {
+  Format gate = Format::kF32, up = Format::kF32, down = Format::kF32;
+  bool are_float() const { return gate == Format::kF32 && up == gate && down == gate; }
+};
+
+// One layer's experts, and the same matrices to compute with plainly.
 struct Mixture {
   ModelConfig config;
   Weights weights;
   Floats router;
   std::vector<Floats> gate, up, down;
+  Arithmetic arithmetic;
 
-  Mixture(size_t count, size_t used, bool is_renormalised, Floats router_values)
-      : router(std::move(router_values)) {
+  Mixture(size_t count, size_t used, bool is_renormalised, Floats router_values, Formats formats = {})
+      : router(std::move(router_values)),
+        arithmetic(formats.are_float() ? Arithmetic::kFloat32 : Arithmetic::kInt8) {
     config.embedding = kWidth;
     config.experts = {count, used, kInner, is_renormalised};
     weights.layers.resize(1);
     ExpertWeights& to = weights.layers[0].experts;
     to.router = pack(router, count, kWidth);
     for (size_t e = 0; e < count; ++e) {
-      gate.push_back(random_floats(kInner * kWidth, 0.2f, 10 * e + 1));
-      up.push_back(random_floats(kInner * kWidth, 0.2f, 10 * e + 2));
-      down.push_back(random_floats(kWidth * kInner, 0.2f, 10 * e + 3));
-      to.gate.push_back(pack(gate[e], kInner, kWidth));
-      to.up.push_back(pack(up[e], kInner, kWidth));
-      to.down.push_back(pack(down[e], kWidth, kInner));
+      gate.push_back(random_weights(kInner * kWidth, 10 * e + 1));
+      up.push_back(random_weights(kInner * kWidth, 10 * e + 2));
+      down.push_back(random_weights(kWidth * kInner, 10 * e + 3));
+      to.gate.push_back(pack(gate[e], kInner, kWidth, formats.gate));
+      to.up.push_back(pack(up[e], kInner, kWidth, formats.up));
+      to.down.push_back(pack(down[e], kWidth, kInner, formats.down));
     }
   }
 
   Floats run(const Floats& in, int threads) const {
     const auto kernels = choose_kernels(KernelKind::kAuto, sys::read_cpu_features());
     const size_t rows = in.size() / kWidth;
-    Experts experts(config, **kernels, Arithmetic::kFloat32, threads, rows);
+    Experts experts(config, **kernels, arithmetic, threads, rows);
     const ProductScratch room(threads);
     Pool pool(threads);
-    Activations prepared(rows, kWidth, false, Rounding::kPlain);
-    for (size_t t = 0; t < rows; ++t) std::copy_n(in.data() + t * kWidth, kWidth, prepared.row(t));
+    Activations prepared(rows, kWidth, arithmetic == Arithmetic::kInt8, Rounding::kPlain);
+    for (size_t t = 0; t < rows; ++t) {
+      std::copy_n(in.data() + t * kWidth, kWidth, prepared.row(t));
+      prepared.prepare(**kernels, t, Rounding::kPlain);
+    }
     Floats x(in.size(), 0.5f);
     // Twice: what one batch leaves behind must not reach the next.
     for (int again = 0; again < 2; ++again) {
@@ -107,10 +137,11 @@ std::vector<double> expected_row(const Mixture& m, const float* in) {
   return out;
 }
 
-void expect_near(const Mixture& m, const Floats& in, const Floats& x) {
+void expect_near(const Mixture& m, const Floats& in, const Floats& x, double furthest = 1e-4) {
   for (size_t t = 0; t < in.size() / kWidth; ++t) {
     const std::vector<double> expected = expected_row(m, in.data() + t * kWidth);
-    for (size_t i = 0; i < kWidth; ++i) ASSERT_NEAR(x[t * kWidth + i], expected[i], 1e-4) << t << " " << i;
+    for (size_t i = 0; i < kWidth; ++i)
+      ASSERT_NEAR(x[t * kWidth + i], expected[i], furthest) << t << " " << i;
   }
 }
 
@@ -120,6 +151,19 @@ TEST(Experts, ComputeTheWeightedSumOfTheChosen) {
       const Mixture m(17, used, is_renormalised, random_floats(17 * kWidth, 0.3f, 7));
       const Floats in = random_floats(kRows * kWidth, 1, 8);
       expect_near(m, in, m.run(in, 2));
+    }
+  }
+}
+
+// What a matrix is multiplied with, floats or 8-bit blocks, goes by its own format.
+TEST(Experts, EachMatrixMayHaveItsOwnFormat) {
+  for (const Format gate : {Format::kF32, Format::kQ8_0}) {
+    for (const Format up : {Format::kF32, Format::kQ8_0}) {
+      for (const Format down : {Format::kF32, Format::kQ8_0}) {
+        const Mixture m(6, 2, true, random_floats(6 * kWidth, 0.3f, 7), {gate, up, down});
+        const Floats in = random_floats(70 * kWidth, 1, 8);
+        expect_near(m, in, m.run(in, 2), 0.02);
+      }
     }
   }
 }

@@ -14,8 +14,9 @@ namespace {
 
 constexpr size_t kWhole = std::numeric_limits<size_t>::max();
 constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
-constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group
-constexpr size_t kHeadSizeMax = 512;    // that config.cc lets through
+constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group; of a larger group one row
+static_assert(kQueriesPerTask <= kAttentionQueries);
+constexpr size_t kHeadSizeMax = 512;  // that config.cc lets through
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
 

@@ -46,8 +46,7 @@ int Worker::count() const {
   return pool_.active_;
 }
 
-void Worker::wait(uint32_t generation) {
-  sys::Env* const meter = pool_.meter_;
+void Worker::wait(uint32_t generation, sys::Env* meter) {
   const sys::Instant begun = meter == nullptr ? sys::Instant{0} : meter->now();
   if (!poll(pool_.generation_, generation)) {
     const sys::Instant asleep = pool_.clock_ == nullptr ? sys::Instant{0} : pool_.clock_->now();
@@ -133,13 +132,16 @@ void Pool::serve(int index) {
 }
 
 bool Pool::arrive() {
-  return arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(active_);
+  // Read first: once all have arrived the run may end, and the next may be of fewer threads.
+  const auto all = static_cast<uint32_t>(active_);
+  return arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == all;
 }
 
 void Pool::release() {
+  const bool has_others = active_ > 1;  // read before they go: this may be the run's end, and the next begins
   arrived_.store(0, std::memory_order_relaxed);
   generation_.fetch_add(1, std::memory_order_release);
-  if (active_ > 1) generation_.notify_all();
+  if (has_others) generation_.notify_all();
 }
 
 }  // namespace cresset::engine

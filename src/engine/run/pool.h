@@ -55,7 +55,7 @@ class Worker {
   template <class Work>
   void finish_phase(Work&& work);
   std::atomic<size_t>& begin_phase();
-  void wait(uint32_t generation);
+  void wait(uint32_t generation, sys::Env* meter);
 
   Pool& pool_;
   int index_;
@@ -116,7 +116,8 @@ template <class Work>
 void Worker::finish_phase(Work&& work) {
   is_open_ = false;
   const uint32_t generation = pool_.generation_.load(std::memory_order_acquire);
-  if (!pool_.arrive()) return wait(generation);
+  sys::Env* const meter = pool_.meter_;  // read before all have arrived: it may change behind the run's end
+  if (!pool_.arrive()) return wait(generation, meter);
   work();
   pool_.release();
 }
