@@ -88,6 +88,17 @@ struct AttentionSums {
   float* acc;    // [queries][head_size]
 };
 
+// Keys and values of one KV head kept smaller than bfloat16; kv_page.h has the layout. Only finite values are
+// kept; others give any value, the same number of bytes, and harm no other position.
+struct KvPageKernels {
+  // One position of k[head_size] and v[head_size]. Per block: most = max|x|; 8 bits: scale = bfloat16(most *
+  // (1/127)), q = nearest(x * (1 / scale)); 4 bits: scale = bfloat16(s * 0.125) with s the value of the block
+  // that is furthest from zero, negated (the positive one of two), q = min(nearest(x * (1 / scale)), 7).
+  void (*store)(const float* k, const float* v, size_t head_size, size_t slot, unsigned char* page);
+  // All 64 positions as a page in bfloat16: bfloat16(scale * q).
+  void (*expand)(const unsigned char* page, size_t head_size, uint16_t* out);
+};
+
 struct Kernels {
   const char* name;
 
@@ -126,6 +137,12 @@ struct Kernels {
   // 2^(m - m'), take = 2^(part's m - m'): l = l * keep + part.l * take, acc = fma(acc, keep, part.acc *
   // take). A part that saw nothing (m is -infinity) changes nothing.
   void (*merge)(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size);
+  KvPageKernels kv_q8_0, kv_q4_0;
+  // The Walsh-Hadamard transform of x, in parts of the largest power of two that divides n (a multiple of
+  // 16), times 1 / sqrt(part): it keeps dot products, is its own inverse, and spreads an outlier over a part.
+  // Steps of 1, 2, 4, ...: x[i], x[i + step] = x[i] + x[i + step], x[i] - x[i + step].
+  void (*spread)(float* x, size_t n);
+
   // out = x / by
   void (*divide)(const float* x, size_t n, float by, float* out);
   // Everything in float32 (the reference arithmetic). Per page: s = dot(q, k) as an fma chain over the
