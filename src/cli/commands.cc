@@ -18,7 +18,7 @@ constexpr FlagSpec kEngine[] = {
     {"--threads", "N", "computing threads (0: one per core)"},
     {"--kernels", "KIND", "auto, scalar, avx2 or avx512"},
     {"--arithmetic", "KIND", "int8 (fast) or float32 (reference)"},
-    {"--kv-format", "FORM", "keys and values: bf16, q8_0 or q4_0 (smaller, less exact)"},
+    {"--kv-format", "FORM", "keys and values: bf16, q8_0, q8_q4 or q4 (smaller, less exact)"},
     {"--context", "N", "tokens a conversation may have (0: the model's own)"},
 };
 

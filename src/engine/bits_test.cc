@@ -60,9 +60,10 @@ struct Form {
 };
 constexpr Form kForms[] = {{"bf16", Arithmetic::kInt8, KvFormat::kBf16},
                            {"q8_0", Arithmetic::kInt8, KvFormat::kQ8_0},
-                           {"q4_0", Arithmetic::kInt8, KvFormat::kQ4_0},
+                           {"q8_q4", Arithmetic::kInt8, KvFormat::kQ8Q4},
+                           {"q4", Arithmetic::kInt8, KvFormat::kQ4},
                            {"float32", Arithmetic::kFloat32, KvFormat::kBf16}};
-constexpr KvFormat kKvFormats[] = {KvFormat::kBf16, KvFormat::kQ8_0, KvFormat::kQ4_0};
+constexpr KvFormat kKvFormats[] = {KvFormat::kBf16, KvFormat::kQ8_0, KvFormat::kQ4};
 
 struct Case {
   const char* name;

@@ -222,9 +222,8 @@ class LocalEngine final : public Engine {
     const bool is_int8 = options_.arithmetic == Arithmetic::kInt8;
     const std::string model =
         options_.model_sha256.empty() ? sample_model() : "sha256:" + options_.model_sha256;
-    const std::string kv = options_.kv_format == KvFormat::kQ8_0   ? "/q8_0/1"
-                           : options_.kv_format == KvFormat::kQ4_0 ? "/q4_0/1"
-                                                                   : "";
+    constexpr const char* kForms[] = {"", "/q8_0/1", "/q8_q4/1", "/q4/1"};
+    const std::string kv = kForms[static_cast<size_t>(options_.kv_format)];
     return "fp_" + sys::to_hex(sys::sha256(model + (is_int8 ? "/int8/1" : "/float32/1") + kv)).substr(0, 12);
   }
 

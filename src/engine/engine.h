@@ -24,9 +24,9 @@ namespace cresset::engine {
 enum class KernelKind { kAuto, kScalar, kAvx2, kAvx512 };
 // kInt8: activations in 8 bits per block of 32 (fast). kFloat32: everything in float32, the reference path.
 enum class Arithmetic { kInt8, kFloat32 };
-// How keys and values are kept: 16 bits each, 8 or 4 with a scale per block of 32 (docs/QUALITY.md: what that
-// costs). The reference arithmetic keeps them in float32 and is refused together with anything but kBf16.
-enum class KvFormat { kBf16, kQ8_0, kQ4_0 };
+// How keys and values are kept: 16 bits each; 8 each; 8 and 4; 4 each, with a scale per block of 32
+// (docs/QUALITY.md: what that costs). The reference arithmetic keeps float32 and refuses all but kBf16.
+enum class KvFormat { kBf16, kQ8_0, kQ8Q4, kQ4 };
 
 struct EngineOptions {
   int threads = 0;  // 0: one per core this process may use, 2 at least where there are 2

@@ -222,7 +222,7 @@ TEST(EngineLimits, OpensOnlyWhatThisMachineAndBudgetAllow) {
 
 TEST(EngineLimits, SmallerKeysAndValuesMakeRoomForMore) {
   // Two pages in bfloat16, six in 4 bits: 100 tokens and 100 to come need four.
-  TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 2 * kPageBytes, .kv_format = KvFormat::kQ4_0});
+  TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 2 * kPageBytes, .kv_format = KvFormat::kQ4});
   EXPECT_FALSE(tiny.answer(complete(some_tokens(100), 100))->error());
   EXPECT_GT(tiny->stats().kv_bytes_max, 3 * kPageBytes / 2);
 }
@@ -232,7 +232,7 @@ TEST(EngineLimits, TheFingerprintChangesWhenAnswersMay) {
   EXPECT_EQ(one->fingerprint(), same->fingerprint());
   EXPECT_NE(one->fingerprint(), reference->fingerprint());
   TinyEngine eight({}, {.threads = 1, .kv_format = KvFormat::kQ8_0}),
-      four({}, {.threads = 1, .kv_format = KvFormat::kQ4_0});
+      four({}, {.threads = 1, .kv_format = KvFormat::kQ4});
   EXPECT_NE(one->fingerprint(), eight->fingerprint());
   EXPECT_NE(four->fingerprint(), eight->fingerprint());
   EXPECT_EQ(one->fingerprint().substr(0, 3), "fp_");

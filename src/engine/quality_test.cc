@@ -25,7 +25,8 @@ struct Form {
 };
 constexpr Form kForms[] = {{"keys and values in bf16", KvFormat::kBf16, 0.002, 0.97},
                            {"keys and values in q8_0", KvFormat::kQ8_0, 0.002, 0.97},
-                           {"keys and values in q4_0", KvFormat::kQ4_0, 0.02, 0.92}};
+                           {"keys and values in q8_q4", KvFormat::kQ8Q4, 0.012, 0.92},
+                           {"keys and values in q4", KvFormat::kQ4, 0.09, 0.8}};
 constexpr double kTinyDivergenceMax = 0.02;
 
 std::unique_ptr<Engine> open_model(sys::Env& env, const std::string& path, Arithmetic arithmetic,

@@ -5,9 +5,9 @@
 
 namespace cresset::engine {
 
-template <size_t kBits>
+template <size_t kKeyBits, size_t kValueBits>
 void scalar_store_kv(const float* k, const float* v, size_t head_size, size_t slot, unsigned char* page);
-template <size_t kBits>
+template <size_t kKeyBits, size_t kValueBits>
 void scalar_expand_kv(const unsigned char* page, size_t head_size, uint16_t* out);
 void scalar_spread(float* x, size_t n);
 

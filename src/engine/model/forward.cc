@@ -22,7 +22,8 @@ constexpr float kNone = -std::numeric_limits<float>::infinity();
 
 const KvPageKernels* page_kernels_of(const Kernels& kernels, KvFormat format) {
   if (format == KvFormat::kQ8_0) return &kernels.kv_q8_0;
-  if (format == KvFormat::kQ4_0) return &kernels.kv_q4_0;
+  if (format == KvFormat::kQ8Q4) return &kernels.kv_q8_q4;
+  if (format == KvFormat::kQ4) return &kernels.kv_q4;
   return nullptr;
 }
 
@@ -40,7 +41,7 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       is_float_(arithmetic == Arithmetic::kFloat32),
       kv_(kv),
       page_kernels_(page_kernels_of(kernels, kv.format)),
-      is_spread_(kv.format == KvFormat::kQ4_0),
+      is_spread_(page_kernels_ != nullptr),
       query_scale_(is_float_ ? config.attention_scale : config.attention_scale * kLog2E),
       experts_(config, kernels, arithmetic, threads, rows_max),
       rows_max_(rows_max),

@@ -42,7 +42,8 @@ TEST(KvCache, PagesInFewerBitsAreSmaller) {
   };
   EXPECT_EQ(bits_of_a_value(KvFormat::kBf16), 16);
   EXPECT_EQ(bits_of_a_value(KvFormat::kQ8_0), 8.5);
-  EXPECT_EQ(bits_of_a_value(KvFormat::kQ4_0), 4.5);
+  EXPECT_EQ(bits_of_a_value(KvFormat::kQ8Q4), 6.5);
+  EXPECT_EQ(bits_of_a_value(KvFormat::kQ4), 4.75);  // keys have a minimum too
 }
 
 // What one sequence wrote is gone before another reads the page.
