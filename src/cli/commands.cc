@@ -20,6 +20,7 @@ constexpr FlagSpec kEngine[] = {
     {"--threads", "N", "computing threads (0: one per core)"},
     {"--kernels", "KIND", "auto, scalar, avx2 or avx512"},
     {"--arithmetic", "KIND", "int8 (fast) or float32 (reference)"},
+    {"--kv-format", "FORM", "keys and values: bf16, q8_0, q8_q4 or q4 (smaller, less exact)"},
     {"--context", "N", "tokens a conversation may have (0: the model's own)"},
 };
 
@@ -27,7 +28,7 @@ constexpr FlagSpec kEngine[] = {
 constexpr std::pair<const char*, const char*> kFlagKeys[] = {
     {"--listen", "server.listen"},           {"--threads", "own_engine.threads"},
     {"--kernels", "own_engine.kernels"},     {"--arithmetic", "own_engine.arithmetic"},
-    {"--context", "own_engine.context_max"},
+    {"--kv-format", "own_engine.kv_format"}, {"--context", "own_engine.context_max"},
 };
 
 void print_error(Terminal& terminal, const Error& error) {

@@ -70,6 +70,7 @@ std::vector<ScalarSpec> make_specs() {
   using engine::Arithmetic;
   using engine::EngineOptions;
   using engine::KernelKind;
+  using engine::KvFormat;
   return {
       {"server.listen", ValueKind::kText,
        [](Config& c, const Value& v, const std::string& where) -> Status {
@@ -116,6 +117,11 @@ std::vector<ScalarSpec> make_specs() {
          return {};
        },
        [](const Config& c) { return Json(c.own_engine.kv_bytes_max); }},
+      choice<KvFormat>("own_engine.kv_format", &EngineOptions::kv_format,
+                       {{"bf16", KvFormat::kBf16},
+                        {"q8_0", KvFormat::kQ8_0},
+                        {"q8_q4", KvFormat::kQ8Q4},
+                        {"q4", KvFormat::kQ4}}),
       number("own_engine.sequences_max", &EngineOptions::sequences_max, 1, 4096),
       number("own_engine.queue_max", &EngineOptions::queue_max, 0, 65'536),
       number("own_engine.step_tokens_max", &EngineOptions::step_tokens_max, 1, 65'536),

@@ -51,6 +51,7 @@ kernels = "avx2"
 arithmetic = "float32"
 context_max = 4096
 kv_bytes_max = "512MiB"
+kv_format = "q8_0"
 [[key]]
 name = "laptop"
 secret_env = "CRESSET_KEY"
@@ -67,6 +68,7 @@ candidates = ["local/default"]
   EXPECT_EQ(config.tls_key, "/keys/key.pem");
   EXPECT_EQ(config.own_engine.kernels, engine::KernelKind::kAvx2);
   EXPECT_EQ(config.own_engine.kv_bytes_max, 512u << 20);
+  EXPECT_EQ(config.own_engine.kv_format, engine::KvFormat::kQ8_0);
   ASSERT_EQ(config.keys.size(), 1u);
   EXPECT_EQ(config.keys[0].models, std::vector<std::string>{"local/*"});
   EXPECT_EQ(config.aliases.at(0).candidates.at(0), "local/default");

@@ -1,6 +1,6 @@
 // The same bits everywhere: an answer of a real model (or a tiny one, of families whose real ones are too
 // large to test with) does not depend on the CPU's kernels, the number of threads, how the prompt was cut
-// into steps, or who else was in the batch.
+// into steps, or who else was in the batch; in whatever form keys and values are kept.
 #include <gtest/gtest.h>
 
 #include <cstring>
@@ -53,6 +53,18 @@ std::string qwen3moe_path() {
   return write_tiny({.architecture = "qwen3moe", .context = 1024, .experts = 3, .experts_used = 2});
 }
 
+struct Form {
+  const char* name;
+  Arithmetic arithmetic;
+  KvFormat kv_format;
+};
+constexpr Form kForms[] = {{"bf16", Arithmetic::kInt8, KvFormat::kBf16},
+                           {"q8_0", Arithmetic::kInt8, KvFormat::kQ8_0},
+                           {"q8_q4", Arithmetic::kInt8, KvFormat::kQ8Q4},
+                           {"q4", Arithmetic::kInt8, KvFormat::kQ4},
+                           {"float32", Arithmetic::kFloat32, KvFormat::kBf16}};
+constexpr KvFormat kKvFormats[] = {KvFormat::kBf16, KvFormat::kQ8_0, KvFormat::kQ4};
+
 struct Case {
   const char* name;
   std::string (*path)();
@@ -79,7 +91,7 @@ INSTANTIATE_TEST_SUITE_P(Real, Bits,
 TEST_P(Bits, AreTheSameOnEveryKernelAndThreadCount) {
   constexpr size_t kShort = 8;  // the scalar kernels are written to be read
   constexpr size_t kLong = testing::kIsSanitized ? 16 : 150;
-  for (const Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kFloat32}) {
+  for (const Form& form : kForms) {
     Values expected_short, expected_long;
     int kinds = 0;
     for (const KernelKind kind : {KernelKind::kScalar, KernelKind::kAvx2, KernelKind::kAvx512}) {
@@ -89,16 +101,21 @@ TEST_P(Bits, AreTheSameOnEveryKernelAndThreadCount) {
       const bool is_fast = kind != KernelKind::kScalar;
       for (const int threads : {1, 2}) {
         if (!is_fast && threads == 1) continue;
-        const auto engine =
-            open_model(*env_, path_, {.threads = threads, .kernels = kind, .arithmetic = arithmetic});
+        const auto engine = open_model(*env_, path_,
+                                       {.threads = threads,
+                                        .kernels = kind,
+                                        .arithmetic = form.arithmetic,
+                                        .kv_format = form.kv_format});
         const auto ids = ordinary_text(*engine, "english", kLong);
         const Values first = evaluate_last(*engine, {ids.begin(), ids.begin() + kShort});
         if (expected_short.empty()) expected_short = first;
-        EXPECT_TRUE(same_bits(first, expected_short)) << *name << ", " << threads << " threads, short prompt";
+        EXPECT_TRUE(same_bits(first, expected_short))
+            << *name << ", " << threads << " threads, short prompt, " << form.name;
         if (!is_fast) continue;
         const Values second = evaluate_last(*engine, ids);
         if (expected_long.empty()) expected_long = second;
-        EXPECT_TRUE(same_bits(second, expected_long)) << *name << ", " << threads << " threads, long prompt";
+        EXPECT_TRUE(same_bits(second, expected_long))
+            << *name << ", " << threads << " threads, long prompt, " << form.name;
       }
     }
     if (kinds == 1) std::cout << "only the scalar kernels run on this CPU\n";
@@ -109,39 +126,47 @@ TEST_P(Bits, AreTheSameHoweverThePromptIsCut) {
   // Past 512 positions a prompt has more than one chunk of attention, and Gemma's window no longer sees its
   // start.
   constexpr size_t kTokens = testing::kIsSanitized ? 40 : 600;
-  Values expected;
-  for (const int step : {512, 64, 7}) {
-    const auto engine = open_model(*env_, path_, {.step_tokens_max = step});
-    const Values values = evaluate_last(*engine, ordinary_text(*engine, "english", kTokens));
-    if (expected.empty()) expected = values;
-    EXPECT_TRUE(same_bits(values, expected)) << "steps of " << step << " tokens";
+  for (const KvFormat form : kKvFormats) {
+    Values expected;
+    for (const int step : {512, 64, 7}) {
+      const auto engine = open_model(*env_, path_, {.kv_format = form, .step_tokens_max = step});
+      const Values values = evaluate_last(*engine, ordinary_text(*engine, "english", kTokens));
+      if (expected.empty()) expected = values;
+      EXPECT_TRUE(same_bits(values, expected))
+          << "steps of " << step << " tokens, form " << static_cast<int>(form);
+    }
   }
 }
 
 TEST_P(Bits, AreTheSameInAnyCompany) {
   constexpr size_t kTokens = testing::kIsSanitized ? 40 : 540;
-  const auto engine = open_model(*env_, path_, {});
-  const std::vector<std::vector<int32_t>> sequences = {
-      ordinary_text(*engine, "code", 1), ordinary_text(*engine, "english", kTokens),
-      ordinary_text(*engine, "japanese", 33), ordinary_text(*engine, "code", 20)};
-  const auto together = engine->evaluate(sequences, false);
-  ASSERT_TRUE(together) << together.error().message();
-  for (size_t i = 0; i < sequences.size(); ++i) {
-    EXPECT_TRUE(same_bits((*together)[i].back().values, evaluate_last(*engine, sequences[i])))
-        << "sequence " << i;
+  for (const KvFormat form : kKvFormats) {
+    const auto engine = open_model(*env_, path_, {.kv_format = form});
+    const std::vector<std::vector<int32_t>> sequences = {
+        ordinary_text(*engine, "code", 1), ordinary_text(*engine, "english", kTokens),
+        ordinary_text(*engine, "japanese", 33), ordinary_text(*engine, "code", 20)};
+    const auto together = engine->evaluate(sequences, false);
+    ASSERT_TRUE(together) << together.error().message();
+    for (size_t i = 0; i < sequences.size(); ++i) {
+      EXPECT_TRUE(same_bits((*together)[i].back().values, evaluate_last(*engine, sequences[i])))
+          << "sequence " << i << ", form " << static_cast<int>(form);
+    }
   }
 }
 
 TEST_P(Bits, AreTheSameForEveryPositionOfAPromptAndForItsPrefix) {
-  const auto engine = open_model(*env_, path_, {});
-  const auto ids = ordinary_text(*engine, "english", 70);
-  const auto all = engine->evaluate({ids}, true);
-  ASSERT_TRUE(all) << all.error().message();
-  ASSERT_EQ(all->front().size(), ids.size());
-  for (const size_t end : {1u, 16u, 63u, 64u, 65u, 70u}) {
-    const Values prefix =
-        evaluate_last(*engine, {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(end)});
-    EXPECT_TRUE(same_bits(all->front()[end - 1].values, prefix)) << "a prefix of " << end << " tokens";
+  for (const KvFormat form : kKvFormats) {
+    const auto engine = open_model(*env_, path_, {.kv_format = form});
+    const auto ids = ordinary_text(*engine, "english", 70);
+    const auto all = engine->evaluate({ids}, true);
+    ASSERT_TRUE(all) << all.error().message();
+    ASSERT_EQ(all->front().size(), ids.size());
+    for (const size_t end : {1u, 16u, 63u, 64u, 65u, 70u}) {
+      const Values prefix =
+          evaluate_last(*engine, {ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(end)});
+      EXPECT_TRUE(same_bits(all->front()[end - 1].values, prefix))
+          << "a prefix of " << end << " tokens, form " << static_cast<int>(form);
+    }
   }
 }
 

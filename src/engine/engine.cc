@@ -66,6 +66,12 @@ class LocalEngine final : public Engine {
  public:
   static Result<std::unique_ptr<Engine>> open(sys::Env& env, const std::string& path,
                                               const EngineOptions& options) {
+    if (options.arithmetic == Arithmetic::kFloat32 && options.kv_format != KvFormat::kBf16) {
+      return fail(
+          Code::kInvalid,
+          "own_engine.kv_format: keys and values in 8 or 4 bits need own_engine.arithmetic int8; float32 "
+          "is the reference and keeps them whole");
+    }
     const sys::CpuFeatures cpu = sys::read_cpu_features();
     CRESSET_TRY(kernels, choose_kernels(options.kernels, cpu));
     CRESSET_TRY(file, open_file(env, path));
@@ -176,7 +182,7 @@ class LocalEngine final : public Engine {
     card_ = std::move(card);
 
     const bool is_float = options_.arithmetic == Arithmetic::kFloat32;
-    const KvShape shape{config.layers, config.kv_heads, config.head_size, is_float};
+    const KvShape shape{config.layers, config.kv_heads, config.head_size, is_float, options_.kv_format};
     const uint64_t kv_bytes = options_.kv_bytes_max > 0
                                   ? options_.kv_bytes_max
                                   : std::max<uint64_t>(sys::read_memory().total / 4, 256u << 20);
@@ -188,7 +194,8 @@ class LocalEngine final : public Engine {
     }
     const size_t rows_max =
         std::min<size_t>(static_cast<size_t>(std::max(1, options_.step_tokens_max)), 4096);
-    forward_ = std::make_unique<Forward>(config, weights_, kernels_, options_.arithmetic, threads_, rows_max);
+    forward_ =
+        std::make_unique<Forward>(config, weights_, kernels_, options_.arithmetic, shape, threads_, rows_max);
     const SchedulerOptions scheduling{
         .context = config.context,
         .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
@@ -209,13 +216,15 @@ class LocalEngine final : public Engine {
     return {};
   }
 
-  // Of what an answer depends on beside the request: the model, the kind of arithmetic. (The instruction set
-  // is not in it: the bits are the same.)
+  // Of what an answer depends on beside the request: the model, the arithmetic, the form of keys and values.
+  // (The instruction set is not in it: the bits are the same.)
   std::string make_fingerprint() const {
     const bool is_int8 = options_.arithmetic == Arithmetic::kInt8;
     const std::string model =
         options_.model_sha256.empty() ? sample_model() : "sha256:" + options_.model_sha256;
-    return "fp_" + sys::to_hex(sys::sha256(model + (is_int8 ? "/int8/1" : "/float32/1"))).substr(0, 12);
+    constexpr const char* kForms[] = {"", "/q8_0/1", "/q8_q4/1", "/q4/1"};
+    const std::string kv = kForms[static_cast<size_t>(options_.kv_format)];
+    return "fp_" + sys::to_hex(sys::sha256(model + (is_int8 ? "/int8/1" : "/float32/1") + kv)).substr(0, 12);
   }
 
   // The file's directory and a sample of each tensor: fine-tunes of a model differ in nothing else.

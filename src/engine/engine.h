@@ -24,6 +24,9 @@ namespace cresset::engine {
 enum class KernelKind { kAuto, kScalar, kAvx2, kAvx512 };
 // kInt8: activations in 8 bits per block of 32 (fast). kFloat32: everything in float32, the reference path.
 enum class Arithmetic { kInt8, kFloat32 };
+// How keys and values are kept: 16 bits each; 8 each; 8 and 4; 4 each, with a scale per block of 32
+// (docs/QUALITY.md: what that costs). The reference arithmetic keeps float32 and refuses all but kBf16.
+enum class KvFormat { kBf16, kQ8_0, kQ8Q4, kQ4 };
 
 struct EngineOptions {
   int threads = 0;  // 0: one per core this process may use, 2 at least where there are 2
@@ -31,6 +34,7 @@ struct EngineOptions {
   Arithmetic arithmetic = Arithmetic::kInt8;
   int context_max = 0;        // tokens a sequence may have; 0: the model's own
   uint64_t kv_bytes_max = 0;  // all sequences together; 0: a quarter of the machine's memory
+  KvFormat kv_format = KvFormat::kBf16;
   int sequences_max = 64;     // computed at once; more wait in the queue
   int queue_max = 512;        // waiting requests; more are kUnavailable
   int step_tokens_max = 512;  // tokens of one forward pass
@@ -120,7 +124,7 @@ class Engine {
   virtual const ModelCard& card() const = 0;
   virtual EngineStats stats() const = 0;
   virtual std::string_view kernel_name() const = 0;  // "avx512-vnni"
-  // A value that changes when answers may: model digest prefix, kernels, arithmetic ("fp_…").
+  // A value that changes when answers may: model digest prefix, arithmetic, kv_format ("fp_…").
   virtual const std::string& fingerprint() const = 0;
 
   // Queues a job. Errors that can be seen at once are returned (kUnavailable: the queue is full; kInvalid: no

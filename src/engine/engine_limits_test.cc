@@ -213,12 +213,28 @@ TEST(EngineLimits, OpensOnlyWhatThisMachineAndBudgetAllow) {
   const auto starved = Engine::open(env, "/tiny.gguf", {.kv_bytes_max = kPageBytes - 1});
   ASSERT_FALSE(starved);
   EXPECT_NE(starved.error().what.find("kv_bytes_max"), std::string::npos);
+  // The reference does not round what it keeps.
+  const auto mixed =
+      Engine::open(env, "/tiny.gguf", {.arithmetic = Arithmetic::kFloat32, .kv_format = KvFormat::kQ8_0});
+  ASSERT_FALSE(mixed);
+  EXPECT_EQ(mixed.error().code, Code::kInvalid);
+}
+
+TEST(EngineLimits, SmallerKeysAndValuesMakeRoomForMore) {
+  // Two pages in bfloat16, six in 4 bits: 100 tokens and 100 to come need four.
+  TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 2 * kPageBytes, .kv_format = KvFormat::kQ4});
+  EXPECT_FALSE(tiny.answer(complete(some_tokens(100), 100))->error());
+  EXPECT_GT(tiny->stats().kv_bytes_max, 3 * kPageBytes / 2);
 }
 
 TEST(EngineLimits, TheFingerprintChangesWhenAnswersMay) {
   TinyEngine one, same, other({.seed = 2}), reference({}, {.threads = 1, .arithmetic = Arithmetic::kFloat32});
   EXPECT_EQ(one->fingerprint(), same->fingerprint());
   EXPECT_NE(one->fingerprint(), reference->fingerprint());
+  TinyEngine eight({}, {.threads = 1, .kv_format = KvFormat::kQ8_0}),
+      four({}, {.threads = 1, .kv_format = KvFormat::kQ4});
+  EXPECT_NE(one->fingerprint(), eight->fingerprint());
+  EXPECT_NE(four->fingerprint(), eight->fingerprint());
   EXPECT_EQ(one->fingerprint().substr(0, 3), "fp_");
   // The same metadata with other weights is another model.
   EXPECT_NE(one->fingerprint(), other->fingerprint());

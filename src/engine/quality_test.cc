@@ -1,5 +1,6 @@
-// What the fast arithmetic (8-bit activations) costs in quality: its answers against our own in float32, on
-// ordinary text. docs/QUALITY.md has the numbers, also those of another engine's 8-bit path on the same text.
+// What the fast arithmetic (8-bit activations) costs in quality, and keys and values in 8 and 4 bits: their
+// answers against our own in float32, on ordinary text. docs/QUALITY.md has the numbers, also those of
+// another engine's 8-bit path on the same text.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -15,12 +16,23 @@ namespace {
 
 constexpr size_t kWindow = 256;
 constexpr size_t kPositions = testing::kIsSanitized ? 24 : 2000;
-constexpr double kDivergenceMax = 0.002;
-constexpr double kAgreementMin = 0.97;
+
+// How keys and values are kept, and what all rounding together may cost then.
+struct Form {
+  const char* name;
+  KvFormat format;
+  double divergence_max, agreement_min;
+};
+constexpr Form kForms[] = {{"keys and values in bf16", KvFormat::kBf16, 0.002, 0.97},
+                           {"keys and values in q8_0", KvFormat::kQ8_0, 0.002, 0.97},
+                           {"keys and values in q8_q4", KvFormat::kQ8Q4, 0.012, 0.92},
+                           {"keys and values in q4", KvFormat::kQ4, 0.09, 0.8}};
 constexpr double kTinyDivergenceMax = 0.02;
 
-std::unique_ptr<Engine> open_model(sys::Env& env, const std::string& path, Arithmetic arithmetic) {
-  auto engine = Engine::open(env, path, {.arithmetic = arithmetic, .step_tokens_max = 64});
+std::unique_ptr<Engine> open_model(sys::Env& env, const std::string& path, Arithmetic arithmetic,
+                                   KvFormat kv_format) {
+  auto engine =
+      Engine::open(env, path, {.arithmetic = arithmetic, .kv_format = kv_format, .step_tokens_max = 64});
   if (!engine) throw std::runtime_error(engine.error().message());
   return std::move(*engine);
 }
@@ -29,30 +41,32 @@ struct Report {
   testing::Distance all, second_halves;  // the second: positions with at least half a window before them
 };
 
-// Windows one after another, so that two windows' logits are all that is held.
-Report measure(sys::Env& env, const std::string& path, const std::string& section,
-               std::vector<int32_t> first) {
-  const auto reference = open_model(env, path, Arithmetic::kFloat32);
-  const auto fast = open_model(env, path, Arithmetic::kInt8);
+// A report for each form. Windows one after another, so that two windows' logits are all that is held.
+std::vector<Report> measure(sys::Env& env, const std::string& path, const std::string& section,
+                            std::vector<int32_t> first) {
+  const auto reference = open_model(env, path, Arithmetic::kFloat32, KvFormat::kBf16);
+  std::vector<std::unique_ptr<Engine>> engines;
+  for (const Form& form : kForms) engines.push_back(open_model(env, path, Arithmetic::kInt8, form.format));
   std::vector<int32_t> ids = first;  // the start-of-text token, where the model has one
-  for (const int32_t id : fast->tokenize(testing::read_prose(section), false)) ids.push_back(id);
-  Report report;
-  for (size_t at = 0; at < ids.size() && report.all.positions < kPositions; at += kWindow) {
-    const size_t count = std::min({kWindow, ids.size() - at, kPositions - report.all.positions});
+  for (const int32_t id : reference->tokenize(testing::read_prose(section), false)) ids.push_back(id);
+  std::vector<Report> reports(engines.size());
+  for (size_t at = 0; at < std::min(ids.size(), kPositions); at += kWindow) {
+    const size_t count = std::min({kWindow, ids.size() - at, kPositions - at});
     std::vector<int32_t> window(ids.begin() + static_cast<std::ptrdiff_t>(at),
                                 ids.begin() + static_cast<std::ptrdiff_t>(at + count));
     if (!first.empty()) window[0] = first[0];
     const auto expected = reference->evaluate({window}, true);
-    const auto answered = fast->evaluate({window}, true);
-    if (!expected || !answered) throw std::runtime_error("the model cannot be evaluated");
-    for (size_t i = 0; i < count; ++i) {
-      report.all.add(expected->front()[i].values, answered->front()[i].values);
-      if (i >= kWindow / 2 && i + 1 < kWindow) {
-        report.second_halves.add(expected->front()[i].values, answered->front()[i].values);
+    for (size_t e = 0; e < engines.size(); ++e) {
+      const auto answered = engines[e]->evaluate({window}, true);
+      if (!expected || !answered) throw std::runtime_error("the model cannot be evaluated");
+      for (size_t i = 0; i < count; ++i) {
+        const auto &right = expected->front()[i].values, &got = answered->front()[i].values;
+        reports[e].all.add(right, got);
+        if (i >= kWindow / 2 && i + 1 < kWindow) reports[e].second_halves.add(right, got);
       }
     }
   }
-  return report;
+  return reports;
 }
 
 void print(const std::string& name, const testing::Distance& d) {
@@ -63,14 +77,16 @@ void print(const std::string& name, const testing::Distance& d) {
 }
 
 void expect_close(sys::Env& env, const std::string& path, std::vector<int32_t> first) {
-  const Report report = measure(env, path, "english", std::move(first));
-  const std::string name = std::filesystem::path(path).filename().string();
-  print(name, report.all);
-  print(name + ", second halves of the windows", report.second_halves);
-  EXPECT_EQ(report.all.positions, kPositions) << "testing/corpus/prose.txt is too short";
-  if (testing::kIsSanitized) return;  // too few positions for a mean
-  EXPECT_LE(report.all.mean(), kDivergenceMax);
-  EXPECT_GE(report.all.agreement(), kAgreementMin);
+  const std::vector<Report> reports = measure(env, path, "english", std::move(first));
+  for (size_t i = 0; i < reports.size(); ++i) {
+    const std::string name = std::filesystem::path(path).filename().string() + ", " + kForms[i].name;
+    print(name, reports[i].all);
+    print(name + ", second halves of the windows", reports[i].second_halves);
+    EXPECT_EQ(reports[i].all.positions, kPositions) << "testing/corpus/prose.txt is too short";
+    if (testing::kIsSanitized) continue;  // too few positions for a mean
+    EXPECT_LE(reports[i].all.mean(), kForms[i].divergence_max) << name;
+    EXPECT_GE(reports[i].all.agreement(), kForms[i].agreement_min) << name;
+  }
 }
 
 TEST(Quality, SmolLM2InEightBitsStaysCloseToFloat32) {

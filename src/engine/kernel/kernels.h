@@ -88,6 +88,18 @@ struct AttentionSums {
   float* acc;    // [queries][head_size]
 };
 
+// Keys and values of one KV head kept smaller than bfloat16; kv_page.h has the layout. For values up to
+// 1e37: others give any value, in the same bytes, and harm no other position.
+struct KvPageKernels {
+  // One position of k[head_size] and v[head_size]. Per block, with scales and minima rounded to bfloat16:
+  // 8 bits: scale = max|x| * (1/127), q = nearest(x * (1 / scale)). Values in 4 bits: scale = s * 0.125 with
+  // s the value furthest from zero, negated (the positive one of two), q = min(nearest(x * (1 / scale)), 7).
+  // Keys in 4 bits: scale = (max x - min x) * (1/15), q = nearest((x - minimum) * (1 / scale), 0 to 15).
+  void (*store)(const float* k, const float* v, size_t head_size, size_t slot, unsigned char* page);
+  // All 64 positions as a page in bfloat16: scale * q, or fma(scale, q, minimum), rounded.
+  void (*expand)(const unsigned char* page, size_t head_size, uint16_t* out);
+};
+
 struct Kernels {
   const char* name;
 
@@ -126,6 +138,12 @@ struct Kernels {
   // 2^(m - m'), take = 2^(part's m - m'): l = l * keep + part.l * take, acc = fma(acc, keep, part.acc *
   // take). A part that saw nothing (m is -infinity) changes nothing.
   void (*merge)(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size);
+  KvPageKernels kv_q8_0, kv_q8_q4, kv_q4;  // bits of keys and of values
+  // The Walsh-Hadamard transform of x, in parts of the largest power of two that divides n (a multiple of
+  // 16), times 1 / sqrt(part): it keeps dot products, is its own inverse, and spreads an outlier over a part.
+  // Steps of 1, 2, 4, ...: x[i], x[i + step] = x[i] + x[i + step], x[i] - x[i + step].
+  void (*spread)(float* x, size_t n);
+
   // out = x / by
   void (*divide)(const float* x, size_t n, float by, float* out);
   // Everything in float32 (the reference arithmetic). Per page: s = dot(q, k) as an fma chain over the

@@ -75,19 +75,39 @@ struct Unit {
     return _mm256_fmadd_ps(_mm256_castsi256_ps(_mm256_slli_epi32(a, 16)),
                            _mm256_castsi256_ps(_mm256_slli_epi32(b, 16)), acc);
   }
+  static Int bfloat_bits(Float v) {
+    const Int bits = _mm256_castps_si256(v);
+    const Int odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const Int up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    const Int quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    const Int is_nan = _mm256_castps_si256(_mm256_cmp_ps(v, v, _CMP_UNORD_Q));
+    return _mm256_srli_epi32(_mm256_blendv_epi8(up, quiet, is_nan), 16);
+  }
   // 16 floats to bfloat16, to nearest, ties to even.
   static void store_bfloat16(uint16_t* out, const Float* v) {
-    Int rounded[2];
-    for (int i = 0; i < 2; ++i) {
-      const Int bits = _mm256_castps_si256(v[i]);
-      const Int odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
-      const Int up = _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
-      const Int quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
-      const Int is_nan = _mm256_castps_si256(_mm256_cmp_ps(v[i], v[i], _CMP_UNORD_Q));
-      rounded[i] = _mm256_srli_epi32(_mm256_blendv_epi8(up, quiet, is_nan), 16);
-    }
-    const Int both = _mm256_permute4x64_epi64(_mm256_packus_epi32(rounded[0], rounded[1]), 0xd8);
+    const Int both =
+        _mm256_permute4x64_epi64(_mm256_packus_epi32(bfloat_bits(v[0]), bfloat_bits(v[1])), 0xd8);
     _mm256_storeu_si256(reinterpret_cast<Int*>(out), both);
+  }
+  // The same of kFloats pairs, one beside the other.
+  static void store_pairs(uint16_t* out, Float even, Float odd) {
+    _mm256_storeu_si256(reinterpret_cast<Int*>(out),
+                        _mm256_or_si256(bfloat_bits(even), _mm256_slli_epi32(bfloat_bits(odd), 16)));
+  }
+  // Lane i and lane i + kStep exchanged; the upper lanes of such pairs negated.
+  template <int kStep>
+  static Float swap(Float v) {
+    if constexpr (kStep == 1) return _mm256_permute_ps(v, 0xb1);
+    if constexpr (kStep == 2) return _mm256_permute_ps(v, 0x4e);
+    if constexpr (kStep == 4) return _mm256_permute2f128_ps(v, v, 1);
+  }
+  template <int kStep>
+  static Float negate_upper(Float v) {
+    constexpr float kMinus = -0.0f;
+    const Float sign =
+        _mm256_setr_ps(0, kStep == 1 ? kMinus : 0, kStep == 2 ? kMinus : 0, kStep < 4 ? kMinus : 0,
+                       kStep == 4 ? kMinus : 0, kStep != 2 ? kMinus : 0, kStep != 1 ? kMinus : 0, kMinus);
+    return _mm256_xor_ps(v, sign);
   }
   static Float load_u8(const unsigned char* p) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
@@ -104,6 +124,14 @@ struct Unit {
   static Float load_high_u4(const unsigned char* p) {
     const Int v = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
     return _mm256_cvtepi32_ps(_mm256_srli_epi32(v, 4));
+  }
+  // Both four bits of each byte, the low ones first.
+  static Float load_u4(const unsigned char* p) {
+    int32_t four;
+    __builtin_memcpy(&four, p, 4);
+    const __m128i v = _mm_cvtepu8_epi16(_mm_cvtsi32_si128(four));
+    const __m128i q = _mm_and_si128(_mm_or_si128(v, _mm_slli_epi16(v, 4)), _mm_set1_epi8(15));
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(q));
   }
   // 2^(byte - 128): a byte below 2 makes a fraction of the least normal float.
   static Float load_mxfp4_scale(const unsigned char* p) {

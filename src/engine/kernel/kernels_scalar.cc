@@ -8,6 +8,7 @@
 
 #include "engine/kernel/exp.h"
 #include "engine/kernel/kernels.h"
+#include "engine/kernel/kv_page_scalar.h"
 #include "engine/quant/format.h"
 #include "engine/quant/tables.h"
 
@@ -434,6 +435,10 @@ const Kernels kTable = {
     .round_bfloat = round_bfloat,
     .attend = attend,
     .merge = merge,
+    .kv_q8_0 = {scalar_store_kv<8, 8>, scalar_expand_kv<8, 8>},
+    .kv_q8_q4 = {scalar_store_kv<8, 4>, scalar_expand_kv<8, 4>},
+    .kv_q4 = {scalar_store_kv<4, 4>, scalar_expand_kv<4, 4>},
+    .spread = scalar_spread,
     .divide = divide,
     .attend_float = attend_float,
     .maximum = maximum,

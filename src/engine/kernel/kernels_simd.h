@@ -13,6 +13,7 @@
 #include "engine/kernel/simd_attention.h"
 #include "engine/kernel/simd_attention_bf16.h"
 #include "engine/kernel/simd_gemm.h"
+#include "engine/kernel/simd_kv_page.h"
 #include "engine/kernel/simd_rows.h"
 
 namespace cresset::engine {
@@ -33,6 +34,10 @@ const Kernels kTable = {
     .round_bfloat = round_bfloat,
     .attend = attend,
     .merge = merge,
+    .kv_q8_0 = {store_kv<8, 8>, expand_kv<8, 8>},
+    .kv_q8_q4 = {store_kv<8, 4>, expand_kv<8, 4>},
+    .kv_q4 = {store_kv<4, 4>, expand_kv<4, 4>},
+    .spread = spread,
     .divide = divide,
     .attend_float = attend_float,
     .maximum = maximum,

@@ -88,13 +88,44 @@ struct Unit {
     const __m256bh rounded = _mm512_cvtneps_pbh(v[0]);
     __builtin_memcpy(out, &rounded, 32);
 #else
-    const Int bits = _mm512_castps_si512(v[0]);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(bfloat_bits(v[0])));
+#endif
+  }
+  // The same of kFloats pairs, one beside the other.
+  static void store_pairs(uint16_t* out, Float even, Float odd) {
+#if defined(__AVX512BF16__)
+    const __m512bh rounded = _mm512_cvtne2ps_pbh(odd, even);
+    Int both;
+    __builtin_memcpy(&both, &rounded, 64);
+    const Int odd_half = _mm512_set1_epi32(16 << 16);
+    const Int lanes = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const Int order = _mm512_or_si512(_mm512_or_si512(lanes, _mm512_slli_epi32(lanes, 16)), odd_half);
+    _mm512_storeu_si512(out, _mm512_permutexvar_epi16(order, both));
+#else
+    _mm512_storeu_si512(out, _mm512_or_si512(bfloat_bits(even), _mm512_slli_epi32(bfloat_bits(odd), 16)));
+#endif
+  }
+#if !defined(__AVX512BF16__)
+  static Int bfloat_bits(Float v) {
+    const Int bits = _mm512_castps_si512(v);
     const Int odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const Int up = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
     const Int quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-    const Int all = _mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v[0], v[0], _CMP_UNORD_Q), quiet);
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_cvtepi32_epi16(_mm512_srli_epi32(all, 16)));
+    return _mm512_srli_epi32(_mm512_mask_mov_epi32(up, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet), 16);
+  }
 #endif
+  // Lane i and lane i + kStep exchanged; the upper lanes of such pairs negated.
+  template <int kStep>
+  static Float swap(Float v) {
+    if constexpr (kStep == 1) return _mm512_permute_ps(v, 0xb1);
+    if constexpr (kStep == 2) return _mm512_permute_ps(v, 0x4e);
+    if constexpr (kStep == 4) return _mm512_shuffle_f32x4(v, v, 0xb1);
+    if constexpr (kStep == 8) return _mm512_shuffle_f32x4(v, v, 0x4e);
+  }
+  template <int kStep>
+  static Float negate_upper(Float v) {
+    constexpr __mmask16 kUpper = kStep == 1 ? 0xaaaa : kStep == 2 ? 0xcccc : kStep == 4 ? 0xf0f0 : 0xff00;
+    return _mm512_mask_xor_ps(v, kUpper, v, _mm512_set1_ps(-0.0f));
   }
   static Float load_u8(const unsigned char* p) {
     return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
@@ -111,6 +142,12 @@ struct Unit {
   static Float load_high_u4(const unsigned char* p) {
     const Int v = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
     return _mm512_cvtepi32_ps(_mm512_srli_epi32(v, 4));
+  }
+  // Both four bits of each byte, the low ones first.
+  static Float load_u4(const unsigned char* p) {
+    const __m128i v = _mm_cvtepu8_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
+    const __m128i q = _mm_and_si128(_mm_or_si128(v, _mm_slli_epi16(v, 4)), _mm_set1_epi8(15));
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(q));
   }
   // 2^(byte - 128): a byte below 2 makes a fraction of the least normal float.
   static Float load_mxfp4_scale(const unsigned char* p) {

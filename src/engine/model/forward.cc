@@ -17,8 +17,16 @@ constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
 constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group; of a larger group one row
 static_assert(kQueriesPerTask <= kAttentionQueries);
 constexpr size_t kHeadSizeMax = 512;  // that config.cc lets through
+constexpr size_t kCacheLine = 64;
 constexpr size_t kReleaseEveryTokens = 16;
 constexpr float kNone = -std::numeric_limits<float>::infinity();
+
+const KvPageKernels* page_kernels_of(const Kernels& kernels, KvFormat format) {
+  if (format == KvFormat::kQ8_0) return &kernels.kv_q8_0;
+  if (format == KvFormat::kQ8Q4) return &kernels.kv_q8_q4;
+  if (format == KvFormat::kQ4) return &kernels.kv_q4;
+  return nullptr;
+}
 
 size_t round_up(size_t n, size_t to) {
   return (n + to - 1) / to * to;
@@ -27,11 +35,14 @@ size_t round_up(size_t n, size_t to) {
 }  // namespace
 
 Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels,
-                 Arithmetic arithmetic, int threads, size_t rows_max)
+                 Arithmetic arithmetic, const KvShape& kv, int threads, size_t rows_max)
     : config_(config),
       weights_(weights),
       kernels_(kernels),
       is_float_(arithmetic == Arithmetic::kFloat32),
+      kv_(kv),
+      page_kernels_(page_kernels_of(kernels, kv.format)),
+      is_spread_(page_kernels_ != nullptr),
       query_scale_(is_float_ ? config.attention_scale : config.attention_scale * kLog2E),
       gated_(config, kernels, threads, rows_max),
       experts_(config, kernels, arithmetic, threads, rows_max),
@@ -75,6 +86,19 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
   query_scratch_.assign(static_cast<size_t>(threads),
                         std::vector<unsigned char>(queries * config.head_size * 4));
   limits_scratch_.assign(static_cast<size_t>(threads), std::vector<int32_t>(queries * 2));
+  expanded_.resize(page_kernels_ == nullptr ? 0 : static_cast<size_t>(threads));
+  for (auto& pages : expanded_) pages.resize(kChunkPages * expanded_items() + kCacheLine / sizeof(uint16_t));
+}
+
+size_t Forward::expanded_items() const {
+  return 2 * kPagePositions * config_.head_size;
+}
+
+// The thread's room for the pages of a chunk, where a vector's load is one of a cache line.
+uint16_t* Forward::expanded(int thread) {
+  uint16_t* room = expanded_[static_cast<size_t>(thread)].data();
+  const size_t past = reinterpret_cast<uintptr_t>(room) % kCacheLine;
+  return past == 0 ? room : room + (kCacheLine - past) / sizeof(uint16_t);
 }
 
 size_t Forward::row_chunk(const Worker& worker) const {
@@ -255,16 +279,25 @@ void Forward::rotate_and_store(size_t layer, size_t row) {
     if (config_.has_query_key_norm) kernels_.rms_norm(q, w.query_norm.data(), d, config_.epsilon, q);
     rotate(q, cosines);
     for (size_t i = 0; i < d; ++i) q[i] *= query_scale_;
+    if (is_spread_) kernels_.spread(q, d);
   }
   const size_t page_index = position / kPagePositions, slot = position % kPagePositions;
   unsigned char* page = runs_[run_of_row_[row]].sequence->pages[page_index]->data();
-  const size_t head_bytes = 2 * kPagePositions * d * (is_float_ ? 4u : 2u);
+  const size_t head_bytes = kv_.head_bytes();
   for (size_t h = 0; h < config_.kv_heads; ++h) {
     float* k = key_.data() + row * kv_width_ + h * d;
-    const float* v = value_.data() + row * kv_width_ + h * d;
+    float* v = value_.data() + row * kv_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(k, w.key_norm.data(), d, config_.epsilon, k);
     rotate(k, cosines);
     unsigned char* base = page + (layer * config_.kv_heads + h) * head_bytes;
+    if (is_spread_) {
+      kernels_.spread(k, d);
+      kernels_.spread(v, d);
+    }
+    if (page_kernels_ != nullptr) {
+      page_kernels_->store(k, v, d, slot, base);
+      continue;
+    }
     if (is_float_) {
       auto* keys = reinterpret_cast<float*>(base) + slot / 16 * 16 * d + slot % 16;
       for (size_t i = 0; i < d; ++i) keys[i * 16] = k[i];
@@ -359,7 +392,7 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
     }
   }
   // The pages of this layer and head.
-  const size_t head_bytes = 2 * kPagePositions * d * (is_float_ ? 4u : 2u);
+  const size_t head_bytes = kv_.head_bytes();
   const size_t end_page = static_cast<size_t>(last[queries - 1]) / kPagePositions + 1;
   std::vector<const void*> pages(end_page);
   for (size_t p = 0; p < end_page; ++p) {
@@ -372,6 +405,14 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
   const size_t first_page = static_cast<size_t>(first[0]) / kPagePositions;
   for (size_t c = task.chunk_first; c < task.chunk_end; ++c) {
     part.clear(queries, d);
+    if (page_kernels_ != nullptr) {
+      uint16_t* out = expanded(thread);
+      for (size_t p = std::max(first_page, c * kChunkPages); p < std::min(end_page, (c + 1) * kChunkPages);
+           ++p, out += expanded_items()) {
+        page_kernels_->expand(static_cast<const unsigned char*>(pages[p]), d, out);
+        pages[p] = out;
+      }
+    }
     const AttentionArguments arguments{.q = q.data(),
                                        .queries = queries,
                                        .head_size = d,
@@ -417,8 +458,10 @@ void Forward::write_attended(const Task& task, const PartialSums& total) {
   const size_t d = config_.head_size, group = config_.heads / config_.kv_heads;
   for (size_t i = 0; i < task.rows; ++i) {
     float* out = attention_in_.row(runs_[task.run].first_row + task.row + i) + task.kv_head * group * d;
-    for (size_t n = 0; n < group; ++n)
-      kernels_.divide(total.acc.data() + (i * group + n) * d, d, total.l[i * group + n], out + n * d);
+    for (size_t n = 0; n < group; ++n, out += d) {
+      kernels_.divide(total.acc.data() + (i * group + n) * d, d, total.l[i * group + n], out);
+      if (is_spread_) kernels_.spread(out, d);
+    }
   }
 }
 

@@ -35,7 +35,7 @@ struct Run {
 class Forward {
  public:
   Forward(const ModelConfig& config, const Weights& weights, const Kernels& kernels, Arithmetic arithmetic,
-          int threads, size_t rows_max);
+          const KvShape& kv, int threads, size_t rows_max);
 
   // Computes `tokens` (one per row of the runs, in order), writes their keys and values, advances each
   // sequence's length, and writes the logits of the rows in `logit_rows` (ascending) to logits[i *
@@ -83,13 +83,18 @@ class Forward {
                 std::initializer_list<Product> products);
   void plan_attention(int threads);
   size_t row_chunk(const Worker& worker) const;
+  size_t expanded_items() const;  // of a layer's and head's page
+  uint16_t* expanded(int thread);
 
   const ModelConfig& config_;
   const Weights& weights_;
   const Kernels& kernels_;
   Profile* profile_ = nullptr;
   bool is_float_;
-  float query_scale_;  // for scores to the base 2, or e in the reference arithmetic
+  KvShape kv_;
+  const KvPageKernels* page_kernels_;  // null: pages are as `attend` reads them
+  bool is_spread_;                     // queries, keys and values of a head lie spread (Kernels::spread)
+  float query_scale_;                  // for scores to the base 2, or e in the reference arithmetic
   Gated gated_;
   Experts experts_;
   std::atomic<size_t> embedded_since_release_{0};  // tokens
@@ -112,6 +117,7 @@ class Forward {
   std::vector<PartialSums> partials_, scratch_;  // scratch: two per thread
   std::vector<std::vector<unsigned char>> query_scratch_;
   std::vector<std::vector<int32_t>> limits_scratch_;
+  std::vector<ZeroedVector<uint16_t>> expanded_;  // per thread: a chunk's pages in bfloat16
 };
 
 }  // namespace cresset::engine

@@ -5,8 +5,16 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "engine/kernel/kv_page.h"
 
 namespace cresset::engine {
+
+size_t KvShape::head_bytes() const {
+  if (format == KvFormat::kQ8_0) return kv_page_layout(head_size, 8, 8).end;
+  if (format == KvFormat::kQ8Q4) return kv_page_layout(head_size, 8, 4).end;
+  if (format == KvFormat::kQ4) return kv_page_layout(head_size, 4, 4).end;
+  return 2 * kPagePositions * head_size * (is_float ? sizeof(float) : sizeof(uint16_t));
+}
 
 KvPage::KvPage(size_t bytes) : bytes_(bytes) {
   void* data = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

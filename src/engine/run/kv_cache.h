@@ -3,8 +3,8 @@
 // A page holds every layer and KV head for 64 positions. For each (layer, head), in bfloat16: the keys as
 // [pair of dimensions][64 positions][2] (so that a vector of scores is 16 positions), then the values as
 // [pair of positions][dimension][2]. In float32 (the reference arithmetic): the keys as
-// [tile][dimension][16], then the values [64][dimension]. Pages are recycled, never shrunk below what is in
-// use; a byte budget bounds them. Owned by the engine's leader.
+// [tile][dimension][16], then the values [64][dimension]. In 8 or 4 bits: see kernel/kv_page.h. Pages are
+// recycled, never shrunk below what is in use; a byte budget bounds them. Owned by the engine's leader.
 #pragma once
 
 #include <cstddef>
@@ -12,15 +12,16 @@
 #include <memory>
 #include <vector>
 
+#include "engine/engine.h"
 #include "engine/kernel/kernels.h"
 
 namespace cresset::engine {
 
 struct KvShape {
   size_t layers = 0, kv_heads = 0, head_size = 0;
-  bool is_float = false;  // float32 instead of bfloat16
-  size_t element_bytes() const { return is_float ? 4 : 2; }
-  size_t head_bytes() const { return 2 * kPagePositions * head_size * element_bytes(); }
+  bool is_float = false;              // float32 instead of bfloat16
+  KvFormat format = KvFormat::kBf16;  // not with is_float
+  size_t head_bytes() const;          // of one layer and KV head
   size_t page_bytes() const { return layers * kv_heads * head_bytes(); }
 };
 

@@ -34,6 +34,18 @@ TEST(KvCache, CountsPagesAgainstItsBudget) {
   EXPECT_EQ(cache.bytes_used(), 0u);
 }
 
+// Bytes of a value with its share of the scales, in heads of 64: 8 or 4 bits and a 16-bit scale for 32.
+TEST(KvCache, PagesInFewerBitsAreSmaller) {
+  const auto bits_of_a_value = [](KvFormat format) {
+    const KvShape shape{.layers = 2, .kv_heads = 3, .head_size = 64, .format = format};
+    return 8.0 * static_cast<double>(shape.page_bytes()) / (2 * 3 * 2 * 64 * 64);
+  };
+  EXPECT_EQ(bits_of_a_value(KvFormat::kBf16), 16);
+  EXPECT_EQ(bits_of_a_value(KvFormat::kQ8_0), 8.5);
+  EXPECT_EQ(bits_of_a_value(KvFormat::kQ8Q4), 6.5);
+  EXPECT_EQ(bits_of_a_value(KvFormat::kQ4), 4.75);  // keys have a minimum too
+}
+
 // What one sequence wrote is gone before another reads the page.
 TEST(KvCache, APageIsClearWhenItIsTakenAgain) {
   KvCache cache(kShape, kShape.page_bytes());

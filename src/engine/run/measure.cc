@@ -129,7 +129,7 @@ Work work_of(const ModelConfig& config, const Weights& weights, const KvShape& k
   const double unread_bytes = expert_bytes * std::pow(1 - used_share, rows);
   work.bytes_read = (static_cast<double>(weights.bytes) - unread_bytes) * static_cast<double>(passes);
   // A pass of prefill reads what its last token sees.
-  const double position_bytes = static_cast<double>(2 * kv.kv_heads * kv.head_size * kv.element_bytes());
+  const double position_bytes = static_cast<double>(kv.kv_heads * kv.head_bytes()) / kPagePositions;
   for (size_t pass = 0; pass < passes; ++pass) {
     const size_t done = course.is_decode ? pass + 1 : std::min((pass + 1) * rows_max, course.tokens);
     work.bytes_read += static_cast<double>(course.sequences) * position_bytes *
