@@ -43,7 +43,7 @@ struct TextDelta {
 struct Finished {
   int choice = 0;
   FinishReason reason = FinishReason::kStop;
-  Usage usage;  // of this choice: its completion tokens; the prompt's tokens
+  Usage usage;  // of this choice: its completion tokens, the prompt's tokens; cached: of all prompts so far
 };
 // The answer cannot be continued. After it nothing follows.
 struct Failed {

@@ -146,6 +146,7 @@ Verdict Gateway::decode(const std::shared_ptr<Exchange>& exchange) {
 Verdict Gateway::take_decoded(Exchange& exchange, wire::Decoded<chat::Request> decoded) {
   if (!decoded) return refuse(exchange, decoded.error());
   exchange.request = std::move(*decoded);
+  exchange.request.tenant = exchange.principal->name;
   return Verdict::kProceed;
 }
 

@@ -1,5 +1,7 @@
 #include "wire/answer.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 
 namespace cresset::wire {
@@ -21,6 +23,7 @@ void Answer::add(const chat::Event& event) {
     CHECK(!choice.reason);
     choice.reason = finished->reason;
     usage_.completion_tokens += finished->usage.completion_tokens;
+    usage_.cached_tokens = std::max(usage_.cached_tokens, finished->usage.cached_tokens);
     ++finished_;
   }
 }

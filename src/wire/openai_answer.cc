@@ -1,5 +1,6 @@
 #include "wire/openai_answer.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -68,6 +69,7 @@ class ChunkEncoder : public StreamEncoder {
       if (!delta->text.empty() || (logprobs_ && !delta->tokens.empty())) encode_delta(*delta, out);
     } else if (const auto* finished = std::get_if<chat::Finished>(&event)) {
       usage_.completion_tokens += finished->usage.completion_tokens;
+      usage_.cached_tokens = std::max(usage_.cached_tokens, finished->usage.cached_tokens);
       encode_finish(*finished, out);
       if (++finished_ == choices_) encode_end(out);
     }
