@@ -19,6 +19,21 @@ provider::InstalledModel installed(std::string name) {
 
 }  // namespace
 
+provider::RemoteStart FakeRemote::answer(const provider::RemoteInquiry& inquiry) {
+  struct FakeFlow final : provider::Flow {
+    explicit FakeFlow(std::shared_ptr<Asked> a) : asked(std::move(a)) {}
+    void pause() override { ++asked->pauses; }
+    void resume() override { ++asked->resumes; }
+    std::shared_ptr<Asked> asked;
+  };
+  auto one = std::make_shared<Asked>(
+      Asked{std::string(inquiry.provider), std::string(inquiry.model), inquiry.request, inquiry.sink, {}});
+  auto flow = std::make_shared<FakeFlow>(one);
+  one->flow = flow;
+  asked.push_back(std::move(one));
+  return {std::move(flow), "lost"};
+}
+
 GatewayBench::GatewayBench(bool is_started, std::vector<policy::KeyEntry> keys) {
   models.models = std::make_shared<const std::vector<provider::InstalledModel>>(
       std::vector<provider::InstalledModel>{installed("small:latest"), installed("other:latest")});
@@ -34,16 +49,18 @@ GatewayBench::GatewayBench(bool is_started, std::vector<policy::KeyEntry> keys) 
   CHECK(opened_keys.has_value());
   gateway::GatewayOptions options;
   options.hosts = {"Box.example", "fd00::7"};
-  options.aliases = {{"auto", {"nobody/model", "small"}}, {"pair", {"local/small", "local/other"}}};
-  auto opened = gateway::Gateway::open({env, schedule, decoder, *engines, models}, std::move(*opened_keys),
-                                       std::move(options));
+  options.aliases = {{"auto", {"nobody/model", "small"}},
+                     {"pair", {"local/small", "local/other"}},
+                     {"up", {"local/small", "lab/big-1"}}};
+  auto opened = gateway::Gateway::open({env, schedule, decoder, *engines, models, remote},
+                                       std::move(*opened_keys), std::move(options));
   CHECK(opened.has_value());
   gateway = std::move(*opened);
   if (is_started) gateway->set_ready();
 }
 
 bool GatewayBench::open_with(gateway::GatewayOptions options) {
-  return gateway::Gateway::open({env, schedule, decoder, *engines, models}, policy::Keys(),
+  return gateway::Gateway::open({env, schedule, decoder, *engines, models, remote}, policy::Keys(),
                                 std::move(options))
       .has_value();
 }

@@ -1,6 +1,6 @@
 // GatewayBench: a whole Gateway on a bench: hand clock, fake engines, no sockets, no threads. Installed are
 // "small:latest" (the default) and "other:latest"; aliases are "auto" (a remote model that is not there, then
-// small) and "pair" (small, then other).
+// small), "pair" (small, then other) and "up" (small, then the provider lab's big-1).
 #pragma once
 
 #include <memory>
@@ -26,6 +26,31 @@ class FakeModels final : public provider::ModelSource {
   std::string default_model;
 };
 
+// Providers that answer nothing by themselves: the test plays them.
+class FakeRemote final : public provider::Remote {
+ public:
+  struct Asked {
+    std::string provider, model;
+    chat::Request request;
+    std::shared_ptr<provider::AnswerSink> sink;
+    std::weak_ptr<provider::Flow> flow;
+    int pauses = 0, resumes = 0;
+  };
+  provider::RemoteStart answer(const provider::RemoteInquiry& inquiry) override;
+  const std::vector<provider::RemoteCard>& cards() const override { return cards_; }
+
+  std::vector<std::shared_ptr<Asked>> asked;
+
+ private:
+  const std::vector<provider::RemoteCard> cards_{
+      {"lab",
+       false,
+       chat::Dialect::kAnthropic,
+       1,
+       {{"big-1", Json::object({{"price", 3}}), 512, 9000, false}}},
+      {"gpu", true, chat::Dialect::kOpenAiChat, 8, {}}};
+};
+
 class GatewayBench {
  public:
   explicit GatewayBench(bool is_started = true, std::vector<policy::KeyEntry> keys = {});
@@ -49,6 +74,7 @@ class GatewayBench {
   HandSchedule schedule{env};
   HandPorter decoder, loader;
   FakeModels models;
+  FakeRemote remote;
   std::shared_ptr<FakeEngineState> state = std::make_shared<FakeEngineState>();
   std::vector<std::string> log;
   std::unique_ptr<provider::LocalEngines> engines;

@@ -13,6 +13,7 @@ class TickingEnv final : public sys::Env {
   explicit TickingEnv(std::chrono::nanoseconds step) : step_(step) {}
 
   sys::Instant now() override { return sys::Instant(now_.fetch_add(step_.count()) + step_.count()); }
+  int64_t reads() const { return now_.load() / step_.count(); }  // how often it was read
   int64_t unix_time_ms() override { return 0; }
   void fill_random(std::span<std::byte>) override {}
 

@@ -38,9 +38,11 @@ class Json {
   Json(std::string v) : value_(std::move(v)) {}
   Json(JsonArray v) : value_(std::move(v)) {}
   Json(JsonObject v) : value_(std::move(v)) {}
-  // Json::object({{"a", 1}, {"b", Json::array({1, 2})}})
-  static Json object(std::initializer_list<JsonMember> members = {}) { return Json(JsonObject(members)); }
-  static Json array(std::initializer_list<Json> items = {}) { return Json(JsonArray(items)); }
+  // Json::object({{"a", 1}, {"b", Json::array({1, 2})}}). What is given is moved, not copied, however deep.
+  struct Member;
+  struct Item;
+  static Json object(std::initializer_list<Member> members = {});
+  static Json array(std::initializer_list<Item> items = {});
 
   bool is_null() const { return std::holds_alternative<std::monostate>(value_); }
   bool is_bool() const { return std::holds_alternative<bool>(value_); }
@@ -82,6 +84,34 @@ class Json {
  private:
   std::variant<std::monostate, bool, int64_t, uint64_t, double, std::string, JsonArray, JsonObject> value_;
 };
+
+// The elements of an initializer_list are const, so what may be moved out of them is mutable.
+struct Json::Member {
+  template <class Value>
+  Member(std::string k, Value&& v) : key(std::move(k)), value(std::forward<Value>(v)) {}
+  Member(JsonMember m) : key(std::move(m.first)), value(std::move(m.second)) {}
+  mutable std::string key;
+  mutable Json value;
+};
+struct Json::Item {
+  template <class Value>
+  Item(Value&& v) : value(std::forward<Value>(v)) {}
+  mutable Json value;
+};
+
+inline Json Json::object(std::initializer_list<Member> members) {
+  JsonObject out;
+  out.reserve(members.size());
+  for (const Member& m : members) out.emplace_back(std::move(m.key), std::move(m.value));
+  return Json(std::move(out));
+}
+
+inline Json Json::array(std::initializer_list<Item> items) {
+  JsonArray out;
+  out.reserve(items.size());
+  for (const Item& item : items) out.push_back(std::move(item.value));
+  return Json(std::move(out));
+}
 
 struct JsonLimits {
   size_t depth_max = 64;

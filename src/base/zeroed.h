@@ -2,6 +2,7 @@
 // memory only where they are used. Size it once: what grows after shrinking holds what was there.
 #pragma once
 
+#include <cstddef>
 #include <cstdlib>
 #include <new>
 #include <type_traits>

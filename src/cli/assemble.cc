@@ -1,5 +1,7 @@
 #include "cli/assemble.h"
 
+#include <sys/resource.h>
+
 #include <csignal>
 #include <cstdio>
 
@@ -7,10 +9,13 @@
 #include "cli/store_models.h"
 #include "gateway/gateway.h"
 #include "gateway/loop_schedule.h"
+#include "net/client.h"
 #include "net/loop.h"
 #include "net/server.h"
 #include "policy/principal.h"
+#include "provider/catalogue.h"
 #include "provider/local.h"
+#include "provider/remote.h"
 
 namespace cresset::cli {
 namespace {
@@ -31,12 +36,50 @@ Result<policy::Keys> open_keys(Context& context) {
 gateway::GatewayOptions gateway_options(const Config& config) {
   gateway::GatewayOptions options;
   options.hosts = config.hosts;
+  options.version = CRESSET_VERSION;
   // An address that means "every one" is no name to be addressed by.
   const std::string& host = config.listen.host;
   if (host != "0.0.0.0" && host != "::")
     options.hosts.push_back(host.find(':') == std::string::npos ? host : "[" + host + "]");
   for (const AliasEntry& alias : config.aliases) options.aliases.push_back({alias.name, alias.candidates});
   return options;
+}
+
+// The providers whose keys are there, with what the catalogue knows of their models.
+Result<std::vector<provider::RemoteOptions>> remote_options(Context& context) {
+  std::string text(provider::built_in_catalogue());
+  if (!context.config.catalogue_file.empty()) {
+    CRESSET_TRY(given, context.env.read_file(context.config.catalogue_file, provider::kCatalogueBytesMax));
+    text = std::move(given);
+  }
+  CRESSET_TRY(catalogue, provider::parse_catalogue(text));
+  std::vector<provider::RemoteOptions> out;
+  for (const ProviderEntry& entry : context.config.providers) {
+    Result<Secret> secret = read_provider_secret(entry, context.env, context.environment);
+    if (!secret) {
+      context.terminal.err("cresset: warning: " + printable(secret.error().message()) + "; it is not used\n");
+      continue;
+    }
+    provider::RemoteOptions options;
+    options.name = entry.name;
+    for (const chat::Dialect dialect : {chat::Dialect::kOpenAiChat, chat::Dialect::kOpenAiResponses,
+                                        chat::Dialect::kAnthropic, chat::Dialect::kGemini}) {
+      if (to_string(dialect) == entry.dialect) options.dialect = dialect;
+    }
+    options.base_url = entry.base_url;
+    if (!secret->empty()) options.secret = std::make_shared<const Secret>(std::move(*secret));
+    options.is_engine = entry.is_engine;
+    options.allow_plain = entry.allow_plain;
+    options.ca_file = entry.ca_file;
+    options.proxy = entry.proxy;
+    options.connect_time_max = std::chrono::seconds(entry.connect_time_max_s);
+    options.first_token_time_max = std::chrono::seconds(entry.first_token_time_max_s);
+    options.stall_time_max = std::chrono::seconds(entry.stall_time_max_s);
+    const auto models = catalogue.providers.find(entry.catalogue.empty() ? entry.name : entry.catalogue);
+    if (models != catalogue.providers.end()) options.models = models->second;
+    out.push_back(std::move(options));
+  }
+  return out;
 }
 
 std::string speed(double tok_s) {
@@ -59,8 +102,12 @@ class House {
 
   Status open() {
     CRESSET_TRY(keys, open_keys(context_));
-    CRESSET_TRY(gateway, gateway::Gateway::open({context_.env, schedule_, *porter_, engines_, models_},
-                                                std::move(keys), gateway_options(context_.config)));
+    CRESSET_TRY(remotes, remote_options(context_));
+    CRESSET_TRY(remote, provider::RemoteProviders::open(*client_, std::move(remotes)));
+    remote_ = std::move(remote);
+    CRESSET_TRY(gateway,
+                gateway::Gateway::open({context_.env, schedule_, *porter_, engines_, models_, *remote_},
+                                       std::move(keys), gateway_options(context_.config)));
     gateway_ = gateway;
     net::ServerOptions options;
     options.host = context_.config.listen.host;
@@ -136,7 +183,14 @@ class House {
         listen.text() + "/v1");
     say("  model    " + (name.empty() ? "none" : "local/" + name + "  (also as \"default\")"));
     say("  keys     " + std::string(context_.config.keys.empty() ? "none needed" : "needed"));
-    say("  outside  nothing is configured that could leave this machine");
+    std::string outside;
+    for (const ProviderEntry& entry : context_.config.providers) {
+      for (const provider::RemoteCard& card : remote_->cards()) {
+        if (card.name == entry.name)
+          outside += (outside.empty() ? "" : ", ") + entry.name + " at " + entry.base_url;
+      }
+    }
+    say("  outside  " + (outside.empty() ? "nothing is configured that could leave this machine" : outside));
   }
 
   void on_signal() {
@@ -162,6 +216,8 @@ class House {
   std::unique_ptr<provider::Porter> loader_ = provider::make_porter_thread(kPorterQueueMax);
   provider::LocalEngines engines_;
   std::unique_ptr<provider::Porter> porter_ = provider::make_porter_thread(kPorterQueueMax);
+  std::unique_ptr<net::Client> client_ = net::Client::open(loop_);
+  std::unique_ptr<provider::RemoteProviders> remote_;
   std::shared_ptr<gateway::Gateway> gateway_;
   std::unique_ptr<net::Server> server_;
   bool is_draining_ = false;
@@ -171,6 +227,10 @@ class House {
 
 Result<int> serve(Context& context) {
   std::signal(SIGPIPE, SIG_IGN);  // a client that has gone is an error of its socket
+  if (!context.config.providers.empty()) {
+    const rlimit none{0, 0};
+    setrlimit(RLIMIT_CORE, &none);  // a core dump would hold the providers' keys
+  }
   CRESSET_TRY(store, context.open_store());
   House house(context, *store);
   CRESSET_TRY_STATUS(house.open());

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "cli/command_lighthouse.h"
+
 namespace cresset::cli {
 namespace {
 
@@ -65,8 +67,8 @@ Status load(Context& context, bool may_be_broken) {
 
 std::vector<Command> commands() {
   std::vector<Command> all;
-  for (auto group :
-       {server_commands, talk_commands, model_commands, bench_commands, measure_commands, about_commands}) {
+  for (auto group : {server_commands, lighthouse_commands, talk_commands, model_commands, bench_commands,
+                     measure_commands, about_commands}) {
     for (Command& command : group()) all.push_back(std::move(command));
   }
   return all;

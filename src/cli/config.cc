@@ -21,6 +21,11 @@ std::string trim(std::string text) {
   return text;
 }
 
+// What may stand in a header's value: a key with a line break would be a header of its own.
+bool is_header_text(const std::string& text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c > ' ' && c <= '~'; });
+}
+
 }  // namespace
 
 bool Listen::is_loopback() const {
@@ -79,6 +84,16 @@ LoadedConfig load_config(const ConfigSources& sources, const Environment& enviro
                            : shown.set("secret_env", key.secret_env);
     out.config.settings.push_back({"key", std::move(shown), key.where});
   }
+  for (const ProviderEntry& provider : out.config.providers) {
+    Json shown = Json::object(
+        {{"name", provider.name}, {"dialect", provider.dialect}, {"base_url", provider.base_url}});
+    if (!provider.key_env.empty()) shown.set("key_env", provider.key_env);
+    if (!provider.key_file.empty()) shown.set("key_file", provider.key_file);
+    if (!provider.region.empty()) shown.set("region", provider.region);
+    if (!provider.clearance.empty()) shown.set("clearance", provider.clearance);
+    out.config.settings.push_back(
+        {provider.is_engine ? "engine" : "provider", std::move(shown), provider.where});
+  }
   for (const AliasEntry& alias : out.config.aliases) {
     Json shown =
         Json::object({{"name", alias.name}, {"candidates", Json::array()}, {"strategy", alias.strategy}});
@@ -110,6 +125,30 @@ std::string find_data_directory(const Environment& environment, const std::strin
   if (const auto xdg = environment("XDG_DATA_HOME"); xdg && xdg->starts_with('/')) return *xdg + "/cresset";
   if (const auto home = environment("HOME"); home && !home->empty()) return *home + "/.local/share/cresset";
   return "cresset-data";
+}
+
+Result<Secret> read_provider_secret(const ProviderEntry& provider, sys::Env& env,
+                                    const Environment& environment) {
+  if (!provider.key_env.empty()) {
+    const auto value = environment(provider.key_env);
+    if (value && is_header_text(*value) && !value->empty()) return Secret(*value);
+    return fail(
+        Code::kInvalid,
+        "the provider \"" + provider.name + "\" takes its key from $" + provider.key_env +
+            (value && !value->empty() ? ", which holds characters that no key has" : ", which is not set"),
+        provider.where);
+  }
+  if (provider.key_file.empty()) return Secret();
+  auto text = env.read_file(provider.key_file, kSecretBytesMax);
+  if (!text)
+    return fail(text.error().code,
+                "the key of the provider \"" + provider.name + "\": " + text.error().message(),
+                provider.where);
+  std::string secret = trim(std::move(*text));
+  if (secret.empty() || !is_header_text(secret))
+    return fail(Code::kInvalid, "the key of the provider \"" + provider.name + "\" is empty or not a key",
+                provider.where);
+  return Secret(std::move(secret));
 }
 
 Result<Secret> read_key_secret(const KeyEntry& key, sys::Env& env, const Environment& environment) {

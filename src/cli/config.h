@@ -45,6 +45,22 @@ struct AliasEntry {
   std::string where;
 };
 
+// Someone else's models: a provider, or an attached engine.
+struct ProviderEntry {
+  std::string name;
+  std::string dialect;  // "openai_chat", "openai_responses", "anthropic", "gemini"
+  std::string base_url;
+  std::string key_env, key_file;  // one of them, or none
+  std::string region;             // where it computes, as its owner says
+  std::string clearance;          // the highest label that may be sent there
+  std::string catalogue;          // the section of the catalogue that lists its models; empty: its name
+  std::string ca_file, proxy;
+  bool allow_plain = false;  // http to another machine
+  int64_t connect_time_max_s = 10, first_token_time_max_s = 600, stall_time_max_s = 120;
+  bool is_engine = false;
+  std::string where;
+};
+
 // One effective value, for `config show`.
 struct Setting {
   std::string key;  // "server.listen"
@@ -59,7 +75,9 @@ struct Config {
   std::vector<std::string> hosts;  // more names that Host and Origin may have
   std::vector<KeyEntry> keys;
   std::vector<AliasEntry> aliases;
-  std::string model_default;  // empty: the first imported instruction model
+  std::vector<ProviderEntry> providers;  // in the order of the file, engines among them
+  std::string catalogue_file;            // instead of the built-in one; empty: none
+  std::string model_default;             // empty: the first imported instruction model
   engine::EngineOptions own_engine;
   bool packed_cache = true;  // own_engine.packed_cache
 
@@ -91,6 +109,9 @@ std::string find_data_directory(const Environment& environment, const std::strin
 std::vector<Error> check_serving(const Config& config, sys::Env& env, const Environment& environment);
 // What was overridden and what it gives up.
 std::vector<std::string> serving_warnings(const Config& config);
+// The key that a provider is shown; an empty one where none is configured.
+Result<Secret> read_provider_secret(const ProviderEntry& provider, sys::Env& env,
+                                    const Environment& environment);
 Result<Secret> read_key_secret(const KeyEntry& key, sys::Env& env, const Environment& environment);
 
 }  // namespace cresset::cli

@@ -100,6 +100,7 @@ std::vector<ScalarSpec> make_specs() {
          return out;
        }},
       text("model.default", &Config::model_default),
+      text("catalogue.file", &Config::catalogue_file),
       number("own_engine.threads", &EngineOptions::threads, 0, 256),
       choice<KernelKind>("own_engine.kernels", &EngineOptions::kernels,
                          {{"auto", KernelKind::kAuto},

@@ -100,7 +100,7 @@ secret = "abc"
 }
 
 TEST(Config, SectionsOfLaterVersionsAreRefusedByName) {
-  for (const char* text : {"[[provider]]\nname='x'", "[[engine]]\nname='x'", "[policy]\nfile='x'"}) {
+  for (const char* text : {"[policy]\nfile='x'"}) {
     const LoadedConfig loaded = load(text);
     ASSERT_EQ(loaded.errors.size(), 1u) << text;
     EXPECT_EQ(loaded.errors[0].code, Code::kUnsupported);

@@ -12,11 +12,10 @@ namespace {
 
 constexpr size_t kEntriesMax = 256;  // [[key]] and [[alias]] each
 constexpr size_t kCandidatesMax = 32;
+constexpr int64_t kSecondsMax = 86'400;
 
 // Sections of the contract that a later version brings: understood, and refused by name.
 constexpr std::pair<std::string_view, std::string_view> kLater[] = {
-    {"provider", "[[provider]] (remote providers)"},
-    {"engine", "[[engine]] (attached engines; this program's own is set under [own_engine])"},
     {"policy", "[policy] (rules and labels)"},
 };
 
@@ -39,14 +38,24 @@ class Reader {
         read_entries(key, node, [this](const toml::table& t) { read_key(t); });
       } else if (key == "alias") {
         read_entries(key, node, [this](const toml::table& t) { read_alias(t); });
+      } else if (key == "provider" || key == "engine") {
+        read_entries(key, node, [this, &key](const toml::table& t) { read_provider(t, key == "engine"); });
       } else {
         read_section(key, node);
       }
     }
+    // toml++ keeps sections in alphabetical order; the first provider that lists a model is the file's first.
+    std::stable_sort(
+        out_.config.providers.begin(), out_.config.providers.end(),
+        [](const ProviderEntry& a, const ProviderEntry& b) { return line_of(a.where) < line_of(b.where); });
+    check_candidates();
   }
 
   void complain(const toml::source_region& at, Code code, std::string what) {
     out_.errors.push_back({code, std::move(what), place(at)});
+  }
+  static unsigned long line_of(const std::string& where) {
+    return std::stoul("0" + where.substr(where.rfind(':') + 1));
   }
 
  private:
@@ -59,7 +68,7 @@ class Reader {
   }
 
   void read_section(const std::string& section, const toml::node& node) {
-    std::vector<std::string_view> sections{"key", "alias"}, keys;
+    std::vector<std::string_view> sections{"key", "alias", "provider", "engine"}, keys;
     for (const ScalarSpec& spec : scalar_specs()) {
       const std::string_view name = spec.key;
       const size_t dot = name.find('.');
@@ -97,7 +106,7 @@ class Reader {
       complain(node, Code::kInvalid, spec.key + " " + value.error().what);
       return;
     }
-    if ((spec.key == "server.tls_cert" || spec.key == "server.tls_key"))
+    if (spec.key == "server.tls_cert" || spec.key == "server.tls_key" || spec.key == "catalogue.file")
       value = Value(resolve(std::get<std::string>(*value)));
     const Status set = spec.set(out_.config, *value, where);
     if (!set) {
@@ -162,10 +171,14 @@ class Reader {
   // Reads the texts of one entry; complains about what is unknown or of another type.
   void read_members(const toml::table& table, std::string_view entry,
                     std::map<std::string_view, std::string*> texts,
-                    std::map<std::string_view, std::vector<std::string>*> lists) {
+                    std::map<std::string_view, std::vector<std::string>*> lists,
+                    std::map<std::string_view, int64_t*> seconds = {},
+                    std::map<std::string_view, bool*> switches = {}) {
     std::vector<std::string_view> known;
     for (const auto& [name, to] : texts) known.push_back(name);
     for (const auto& [name, to] : lists) known.push_back(name);
+    for (const auto& [name, to] : seconds) known.push_back(name);
+    for (const auto& [name, to] : switches) known.push_back(name);
     for (const auto& [key_view, node] : table) {
       const std::string_view key = key_view.str();
       if (const auto text = texts.find(key); text != texts.end()) {
@@ -178,6 +191,15 @@ class Reader {
         value && !value->empty()
             ? void(*list->second = std::move(*value))
             : complain(node, Code::kInvalid, std::string(key) + " needs a list of texts");
+      } else if (const auto number = seconds.find(key); number != seconds.end()) {
+        const auto value = node.value_exact<int64_t>();
+        value && *value >= 1 && *value <= kSecondsMax
+            ? void(*number->second = *value)
+            : complain(node, Code::kInvalid, std::string(key) + " needs 1 to 86400 seconds");
+      } else if (const auto sw = switches.find(key); sw != switches.end()) {
+        const auto value = node.value_exact<bool>();
+        value ? void(*sw->second = *value)
+              : complain(node, Code::kInvalid, std::string(key) + " is true or false");
       } else {
         complain(node, Code::kInvalid,
                  "unknown key \"" + std::string(key) + "\" in [[" + std::string(entry) + "]]" +
@@ -220,15 +242,68 @@ class Reader {
                "strategy \"" + alias.strategy + "\" comes with a later version; use \"ordered\"");
     }
     if (alias.candidates.size() > kCandidatesMax) complain(table, Code::kLimit, "more than 32 candidates");
-    for (const std::string& candidate : alias.candidates) {
-      const size_t slash = candidate.find('/');
-      if (slash != std::string::npos && candidate.substr(0, slash) != "local") {
-        complain(table, Code::kUnsupported,
-                 "the candidate \"" + candidate +
-                     "\" is of a provider; providers come with a later version; use local/NAME");
+    out_.config.aliases.push_back(std::move(alias));
+  }
+
+  void read_provider(const toml::table& table, bool is_engine) {
+    const std::string entry = is_engine ? "engine" : "provider";
+    ProviderEntry p;
+    p.is_engine = is_engine;
+    p.where = place(table);
+    read_members(table, entry,
+                 {{"name", &p.name},
+                  {"dialect", &p.dialect},
+                  {"base_url", &p.base_url},
+                  {"key_env", &p.key_env},
+                  {"key_file", &p.key_file},
+                  {"region", &p.region},
+                  {"clearance", &p.clearance},
+                  {"catalogue", &p.catalogue},
+                  {"ca_file", &p.ca_file},
+                  {"proxy", &p.proxy}},
+                 {},
+                 {{"connect_time_max_s", &p.connect_time_max_s},
+                  {"first_token_time_max_s", &p.first_token_time_max_s},
+                  {"stall_time_max_s", &p.stall_time_max_s}},
+                 {{"allow_plain", &p.allow_plain}});
+    for (const char* needed : {"name", "dialect", "base_url"}) {
+      if (!table.contains(needed)) complain(table, Code::kInvalid, "a [[" + entry + "]] needs " + needed);
+    }
+    constexpr std::string_view kDialects[] = {"openai_chat", "openai_responses", "anthropic", "gemini"};
+    if (!p.dialect.empty() &&
+        std::find(std::begin(kDialects), std::end(kDialects), p.dialect) == std::end(kDialects))
+      complain(table, Code::kInvalid, "dialect is one of openai_chat, openai_responses, anthropic, gemini");
+    constexpr std::string_view kLevels[] = {"public", "internal", "confidential", "secret"};
+    if (!p.clearance.empty() &&
+        std::find(std::begin(kLevels), std::end(kLevels), p.clearance) == std::end(kLevels))
+      complain(table, Code::kInvalid, "clearance is one of public, internal, confidential, secret");
+    if (!p.key_env.empty() && !p.key_file.empty())
+      complain(table, Code::kInvalid, "a [[" + entry + "]] takes key_env or key_file, not both");
+    if (p.name == "local" || p.name.find('/') != std::string::npos)
+      complain(table, Code::kInvalid, "the name of a [[" + entry + "]] has no '/' and is not \"local\"");
+    if (!p.name.empty() && !provider_names_.insert(p.name).second)
+      complain(table, Code::kInvalid, "a second [[provider]] or [[engine]] named \"" + p.name + "\"");
+    for (std::string* file : {&p.key_file, &p.ca_file}) {
+      if (!file->empty()) *file = resolve(*file);
+    }
+    out_.config.providers.push_back(std::move(p));
+  }
+
+  // A candidate's provider may stand below its alias.
+  void check_candidates() {
+    for (const AliasEntry& alias : out_.config.aliases) {
+      for (const std::string& candidate : alias.candidates) {
+        const size_t slash = candidate.find('/');
+        const std::string provider = candidate.substr(0, slash);
+        if (slash == std::string::npos || provider == "local" || provider_names_.contains(provider)) continue;
+        out_.errors.push_back({Code::kInvalid,
+                               "the candidate \"" + candidate +
+                                   "\" is of a provider that is not configured: add a "
+                                   "[[provider]] named \"" +
+                                   provider + "\"",
+                               alias.where});
       }
     }
-    out_.config.aliases.push_back(std::move(alias));
   }
 
   std::string resolve(const std::string& path) const {
@@ -238,7 +313,7 @@ class Reader {
   std::string file_, directory_;
   LoadedConfig& out_;
   std::map<std::string, std::string>& origins_;
-  std::set<std::string> key_names_, alias_names_;
+  std::set<std::string> key_names_, alias_names_, provider_names_;
 };
 
 }  // namespace

@@ -166,7 +166,7 @@ class LocalEngine final : public Engine {
       template_ = std::make_unique<ChatTemplate>(std::move(chat_template));
     }
     prompts_ = std::make_unique<PromptMaker>(*tokenizer_, template_.get());
-    pool_ = std::make_unique<Pool>(threads_);
+    pool_ = std::make_unique<Pool>(threads_, &env_);
     ModelConfig& config = file_.config;
     config.rope_factors.clear();
     CRESSET_TRY_STATUS(load_weights());

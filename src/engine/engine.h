@@ -101,14 +101,13 @@ enum class Part : int {
   kRopeAndStore,
   kAttention,
   kAttentionOutput,
-  kGateUp,
-  kActivation,
+  kGateUp,  // and the activation
   kDown,
   kExperts,  // all of a mixture: router, gate, up, activation, down
   kLogits,
   kWaiting,  // at barriers, for other threads
 };
-constexpr size_t kPartCount = 12;
+constexpr size_t kPartCount = 11;
 std::string_view to_string(Part part);               // "gate_up"
 using PartSeconds = std::array<double, kPartCount>;  // of all threads together
 

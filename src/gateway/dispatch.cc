@@ -1,5 +1,6 @@
 #include "gateway/dispatch.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace cresset::gateway {
@@ -21,57 +22,119 @@ bool is_worth_another(Code code) {
   }
 }
 
-wire::Fault fault_of(const Exchange& exchange, const Error& error) {
-  wire::Fault fault = wire::to_fault(error);
-  if (error.code == Code::kLimit) fault.param = exchange.request.is_chat() ? "messages" : "prompt";
+// What a provider says is wrong with the request is wrong with it anywhere; its own troubles are not.
+bool is_worth_another(const chat::Failed& failed) {
+  if (!failed.is_remote)
+    return is_worth_another(failed.error.code) || failed.error.code == Code::kUnsupported;
+  return failed.status != 400 && failed.status != 413 && failed.status != 422;
+}
+
+wire::Fault fault_of(const Exchange& exchange, const chat::Failed& failed) {
+  wire::Fault fault = wire::to_fault(failed);
+  if (failed.error.code == Code::kLimit && !failed.is_remote)
+    fault.param = exchange.request.is_chat() ? "messages" : "prompt";
   return fault;
 }
 
 }  // namespace
 
 Dispatch::Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local,
-                   DispatchOptions options, Over over)
-    : env_(env), schedule_(schedule), local_(local), options_(options), over_(std::move(over)) {}
+                   provider::Remote& remote, DispatchOptions options, Over over)
+    : env_(env),
+      schedule_(schedule),
+      local_(local),
+      remote_(remote),
+      options_(options),
+      over_(std::move(over)) {}
 
 Verdict Dispatch::start(const std::shared_ptr<Exchange>& exchange) {
   exchange->answer_id = std::string(exchange->target.endpoint->codec->id_prefix()) + env_.random_hex(12);
   exchange->last_write = env_.now();
+  exchange->choices_asked = exchange->request.choices;
   if (exchange->request.stream && !exchange->target.endpoint->codec->ping().empty()) {
     watch(exchange, options_.ping_interval);
   }
   exchange->stop_clock = schedule_.after(options_.answer_time_max, [this, weak = std::weak_ptr(exchange)] {
     const std::shared_ptr<Exchange> alive = weak.lock();
-    if (alive && !alive->is_done) fail(alive, Error{Code::kTimeout, "The answer took too long.", {}});
+    if (alive && !alive->is_done)
+      fail(alive, chat::Failed{{Code::kTimeout, "The answer took too long.", {}}});
   });
   attempt(exchange);
   return Verdict::kHold;
 }
 
+std::shared_ptr<Relay> Dispatch::make_relay(const std::shared_ptr<Exchange>& exchange) {
+  // The relay lives as long as the answering side wants it; what it delivers to may be gone by then.
+  return std::make_shared<Relay>(schedule_, [this, attempt = exchange->attempt,
+                                             weak = std::weak_ptr(exchange)](std::vector<RelayItem> items) {
+    const std::shared_ptr<Exchange> alive = weak.lock();
+    if (alive && !alive->is_done && alive->attempt == attempt) deliver(alive, std::move(items));
+  });
+}
+
 void Dispatch::attempt(const std::shared_ptr<Exchange>& exchange) {
-  const int attempt = ++exchange->attempt;
-  exchange->answer.emplace(wire::count_choices(exchange->request));
+  ++exchange->attempt;
   exchange->encoder.reset();
-  // The relay lives as long as the engine wants it; what it delivers to may be gone by then.
-  auto relay = std::make_shared<Relay>(
-      schedule_, [this, attempt, weak = std::weak_ptr(exchange)](std::vector<RelayItem> items) {
-        const std::shared_ptr<Exchange> alive = weak.lock();
-        if (alive && !alive->is_done && alive->attempt == attempt) deliver(alive, std::move(items));
-      });
-  local_.answer(provider::Inquiry{exchange->plan.candidates[exchange->candidate].model, exchange->request,
-                                  std::move(relay), exchange->cancel});
+  exchange->held.reset();
+  exchange->flow.reset();
+  exchange->origin = {};
+  exchange->dropped.clear();
+  exchange->is_paused = false;
+  const Candidate& candidate = exchange->plan.candidates[exchange->candidate];
+  const int choices_max = candidate.is_local() ? exchange->choices_asked : candidate.remote->choices_max;
+  exchange->request.choices = std::min(exchange->choices_asked, choices_max);
+  exchange->answer.emplace(wire::count_choices(exchange->request));
+  candidate.is_local() ? ask_own(exchange, candidate) : ask_remote(exchange, candidate);
+}
+
+void Dispatch::ask_own(const std::shared_ptr<Exchange>& exchange, const Candidate& candidate) {
+  const wire::Checked ok = exchange->target.endpoint->codec->check_own(exchange->request);
+  if (ok) {
+    local_.answer(
+        provider::Inquiry{candidate.model, exchange->request, make_relay(exchange), exchange->cancel});
+    return;
+  }
+  if (exchange->candidate + 1 < exchange->plan.candidates.size() && !exchange->has_spoken) {
+    ++exchange->candidate;  // another may be able to
+    attempt(exchange);
+    return;
+  }
+  refuse(*exchange, ok.error());
+  over_(exchange, Ending::kReplied);
+}
+
+void Dispatch::ask_remote(const std::shared_ptr<Exchange>& exchange, const Candidate& candidate) {
+  provider::RemoteStart start = remote_.answer({candidate.remote->name, candidate.model, exchange->request,
+                                                exchange->request.choices, make_relay(exchange)});
+  exchange->flow = std::move(start.flow);
+  exchange->dropped = std::move(start.dropped);
+  if (exchange->choices_asked != exchange->request.choices)
+    exchange->dropped += exchange->dropped.empty() ? "n" : ", n";
+}
+
+// Too much waits for the client: the provider is asked to wait too, until all of it has been taken.
+void Dispatch::hold_back(const std::shared_ptr<Exchange>& exchange) {
+  if (!exchange->flow || exchange->is_paused || exchange->call->queued_bytes() <= options_.hold_bytes) return;
+  exchange->is_paused = true;
+  exchange->flow->pause();
+  exchange->call->on_drained([weak = std::weak_ptr(exchange)] {
+    const std::shared_ptr<Exchange> alive = weak.lock();
+    if (!alive || alive->is_done || !std::exchange(alive->is_paused, false) || !alive->flow) return;
+    alive->flow->resume();
+  });
 }
 
 void Dispatch::deliver(const std::shared_ptr<Exchange>& exchange, std::vector<RelayItem> items) {
   std::string out;
   for (RelayItem& item : items) {
     if (auto* origin = std::get_if<provider::Origin>(&item)) {
-      exchange->fingerprint = std::move(origin->fingerprint);
+      exchange->origin = std::move(*origin);
       continue;
     }
     const auto& event = std::get<chat::Event>(item);
     if (const auto* failed = std::get_if<chat::Failed>(&event)) {
       write(*exchange, std::move(out));
-      fail_over(exchange, failed->error);
+      fail_over(exchange, *failed);
       return;
     }
     take(*exchange, event, out);
@@ -82,17 +145,24 @@ void Dispatch::deliver(const std::shared_ptr<Exchange>& exchange, std::vector<Re
     }
   }
   write(*exchange, std::move(out));
+  hold_back(exchange);
 }
 
 void Dispatch::take(Exchange& exchange, const chat::Event& event, std::string& out) {
   exchange.answer->add(event);
-  if (std::holds_alternative<chat::TextDelta>(event)) {
+  if (!std::holds_alternative<chat::Started>(event) && !std::holds_alternative<chat::Finished>(event)) {
     exchange.last_token = env_.now();
     if (exchange.first_token.count() == 0) exchange.first_token = exchange.last_token;
   }
   if (!exchange.request.stream) return;
-  encode(exchange, event, out);
+  // Who has only begun may still be replaced by another.
+  if (std::holds_alternative<chat::Started>(event)) {
+    exchange.held = event;
+    return;
+  }
   exchange.has_spoken = true;
+  if (exchange.held) encode(exchange, *std::exchange(exchange.held, std::nullopt), out);
+  encode(exchange, event, out);
 }
 
 void Dispatch::complete(const std::shared_ptr<Exchange>& exchange) {
@@ -106,25 +176,25 @@ void Dispatch::complete(const std::shared_ptr<Exchange>& exchange) {
   over_(exchange, Ending::kReplied);
 }
 
-void Dispatch::fail_over(const std::shared_ptr<Exchange>& exchange, const Error& error) {
-  if (!exchange->has_spoken && is_worth_another(error.code) &&
+void Dispatch::fail_over(const std::shared_ptr<Exchange>& exchange, const chat::Failed& failed) {
+  if (!exchange->has_spoken && is_worth_another(failed) &&
       exchange->candidate + 1 < exchange->plan.candidates.size()) {
     ++exchange->candidate;
     attempt(exchange);
     return;
   }
-  fail(exchange, error);
+  fail(exchange, failed);
 }
 
-void Dispatch::fail(const std::shared_ptr<Exchange>& exchange, const Error& error) {
+void Dispatch::fail(const std::shared_ptr<Exchange>& exchange, const chat::Failed& failed) {
   if (!exchange->is_streaming) {
-    refuse(*exchange, fault_of(*exchange, error));
+    refuse(*exchange, fault_of(*exchange, failed));
     over_(exchange, Ending::kReplied);
     return;
   }
   // The status is gone; the error is the stream's last event, and no [DONE] follows it.
   std::string out;
-  encode(*exchange, chat::Failed{error}, out);
+  encode(*exchange, failed, out);
   write(*exchange, std::move(out));
   exchange->call->end();
   over_(exchange, Ending::kCut);
@@ -149,7 +219,8 @@ void Dispatch::encode(Exchange& exchange, const chat::Event& event, std::string&
 }
 
 wire::AnswerIdentity Dispatch::identity(const Exchange& exchange) {
-  return {exchange.answer_id, env_.unix_time_ms() / 1000, exchange.request.model, exchange.fingerprint};
+  return {exchange.answer_id, env_.unix_time_ms() / 1000, exchange.request.model, exchange.origin.fingerprint,
+          exchange.origin.dialect};
 }
 
 void Dispatch::write(Exchange& exchange, std::string bytes) {

@@ -1,5 +1,6 @@
 // Dispatch: gives a decoded request to the candidates of its plan and brings the answer back to the client,
-// whole or as a stream. The next candidate is tried while the client has seen nothing. Lives on the loop.
+// whole or as a stream. The next candidate is tried while the client has seen nothing. A client that reads
+// slowly holds its provider back. Lives on the loop.
 #pragma once
 
 #include <chrono>
@@ -16,7 +17,8 @@
 namespace cresset::gateway {
 
 struct DispatchOptions {
-  size_t slow_bytes = 1u << 20;  // queued for a client: from here on it counts as slow
+  size_t slow_bytes = 1u << 20;    // queued for a client: from here on it counts as slow
+  size_t hold_bytes = 256u << 10;  // and from here on a provider is asked to wait
   std::chrono::milliseconds ping_interval{15'000};
   std::chrono::milliseconds answer_time_max{3'600'000};  // from the first attempt to the last event
 };
@@ -26,8 +28,8 @@ class Dispatch {
   // Called once an exchange, with how it ended; nothing of it is touched afterwards.
   using Over = std::function<void(std::shared_ptr<Exchange>, Ending)>;
 
-  Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local, DispatchOptions options,
-           Over over);
+  Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local, provider::Remote& remote,
+           DispatchOptions options, Over over);
 
   // Starts the answer; every outcome comes through `over`, after the reply or the end of the stream.
   Verdict start(const std::shared_ptr<Exchange>& exchange);
@@ -37,8 +39,12 @@ class Dispatch {
   void deliver(const std::shared_ptr<Exchange>& exchange, std::vector<RelayItem> items);
   void take(Exchange& exchange, const chat::Event& event, std::string& out);
   void complete(const std::shared_ptr<Exchange>& exchange);
-  void fail(const std::shared_ptr<Exchange>& exchange, const Error& error);
-  void fail_over(const std::shared_ptr<Exchange>& exchange, const Error& error);
+  std::shared_ptr<Relay> make_relay(const std::shared_ptr<Exchange>& exchange);
+  void ask_own(const std::shared_ptr<Exchange>& exchange, const Candidate& candidate);
+  void ask_remote(const std::shared_ptr<Exchange>& exchange, const Candidate& candidate);
+  void fail(const std::shared_ptr<Exchange>& exchange, const chat::Failed& failed);
+  void fail_over(const std::shared_ptr<Exchange>& exchange, const chat::Failed& failed);
+  void hold_back(const std::shared_ptr<Exchange>& exchange);
   void send_head(Exchange& exchange);
   void encode(Exchange& exchange, const chat::Event& event, std::string& out);
   wire::AnswerIdentity identity(const Exchange& exchange);
@@ -49,6 +55,7 @@ class Dispatch {
   sys::Env& env_;
   provider::Schedule& schedule_;
   provider::Local& local_;
+  provider::Remote& remote_;
   const DispatchOptions options_;
   const Over over_;
 };

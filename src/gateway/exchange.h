@@ -15,6 +15,7 @@
 #include "gateway/route.h"
 #include "net/server.h"
 #include "policy/principal.h"
+#include "provider/provider.h"
 #include "sys/env.h"
 #include "wire/codec.h"
 
@@ -53,13 +54,18 @@ struct Exchange {
   // answer: one attempt at a time; what an earlier one still says is not heard
   int attempt = 0;
   chat::CancelToken cancel;
+  std::shared_ptr<provider::Flow> flow;  // of a provider's answer
+  provider::Origin origin;               // of whoever answers
+  std::string dropped;                   // what could not be told to it
+  int choices_asked = 1;
+  bool is_paused = false;  // the provider waits for the client
   std::string answer_id;
-  std::string fingerprint;
   std::optional<wire::Answer> answer;  // what the client has been or will be told
   std::unique_ptr<wire::StreamEncoder> encoder;
-  bool is_streaming = false;  // the head has been sent: an error can only be an event
-  bool has_spoken = false;    // an event has been sent: no other candidate may begin anew
-  bool is_slow = false;       // the client reads slower than the answer is made
+  std::optional<chat::Event> held;  // the beginning of a stream, until there is something to say
+  bool is_streaming = false;        // the head has been sent: an error can only be an event
+  bool has_spoken = false;          // an event has been sent: no other candidate may begin anew
+  bool is_slow = false;             // the client reads slower than the answer is made
   bool is_done = false;
   sys::Instant last_write{}, first_token{}, last_token{};
   std::function<void()> stop_pings, stop_clock;
@@ -67,6 +73,8 @@ struct Exchange {
   const net::HttpRequest& http() const { return call->request(); }
 };
 
+// The dialect that the client is spoken to in, and its codec for errors; null: OpenAI's.
+const wire::Codec* spoken_codec(const Exchange& exchange);
 // Puts a fault into `response`, in the dialect of the endpoint.
 Verdict refuse(Exchange& exchange, const wire::Fault& fault);
 // Puts a JSON body into `response`.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "gateway/catalogue.h"
+#include "wire/ollama.h"
 
 namespace cresset::gateway {
 
@@ -46,7 +47,7 @@ Gateway::Gateway(const Ground& ground, policy::Keys keys, GatewayOptions options
     : ground_(ground),
       options_(std::move(options)),
       admission_(std::move(keys), options_.hosts),
-      dispatch_(ground_.env, ground_.schedule, ground_.local, options_.dispatch,
+      dispatch_(ground_.env, ground_.schedule, ground_.local, ground_.remote, options_.dispatch,
                 [this](const std::shared_ptr<Exchange>& exchange, Ending ending) {
                   if (ending == Ending::kReplied) {
                     reply(exchange);
@@ -117,8 +118,24 @@ Verdict Gateway::check_capacity(Exchange& exchange) const {
   return Verdict::kProceed;
 }
 
+// The one body that is not a request: Ollama's question about a model.
+Verdict Gateway::decode_name(Exchange& exchange) const {
+  wire::Decoded<std::string> name = wire::decode_ollama_show(exchange.http().body);
+  if (!name) return refuse(exchange, name.error());
+  exchange.target.id = std::move(*name);
+  return Verdict::kProceed;
+}
+
+Names Gateway::names() const {
+  Names names = names_of(*ground_.models.list(), ground_.models.default_name(), options_.aliases);
+  names.remotes = ground_.remote.cards();
+  return names;
+}
+
 Verdict Gateway::decode(const std::shared_ptr<Exchange>& exchange) {
-  if (exchange->target.endpoint->task != Task::kAnswer) return Verdict::kProceed;
+  const Task task = exchange->target.endpoint->task;
+  if (task == Task::kShowModel && exchange->target.endpoint->method == "POST") return decode_name(*exchange);
+  if (task != Task::kAnswer && task != Task::kCountTokens) return Verdict::kProceed;
   const wire::Codec& codec = *exchange->target.endpoint->codec;
   const std::string& body = exchange->http().body;
   if (body.size() <= options_.loop_body_bytes_max) return take_decoded(*exchange, codec.decode_request(body));
@@ -147,39 +164,103 @@ Verdict Gateway::take_decoded(Exchange& exchange, wire::Decoded<chat::Request> d
   if (!decoded) return refuse(exchange, decoded.error());
   exchange.request = std::move(*decoded);
   exchange.request.tenant = exchange.principal->name;
+  const Endpoint& endpoint = *exchange.target.endpoint;
+  if (!exchange.target.id.empty()) {  // of a dialect that says so in the address
+    exchange.request.model = exchange.target.id;
+    exchange.request.stream = endpoint.streams;
+  }
+  // What a client of a provider's own dialect asks for in headers goes along to it.
+  if (endpoint.codec->dialect() == chat::Dialect::kAnthropic) {
+    const std::string_view beta = net::find_header(exchange.http().headers, "anthropic-beta");
+    if (!beta.empty()) exchange.request.headers.emplace_back("anthropic-beta", beta);
+  }
   return Verdict::kProceed;
 }
 
 Verdict Gateway::route(Exchange& exchange) {
   const Task task = exchange.target.endpoint->task;
-  if (task != Task::kAnswer && task != Task::kShowModel) return Verdict::kProceed;
-  const std::string& model = task == Task::kAnswer ? exchange.request.model : exchange.target.id;
-  const Names names = names_of(*ground_.models.list(), ground_.models.default_name(), options_.aliases);
-  exchange.plan = make_plan(names, *exchange.principal, model, exchange.is_labelled);
+  if (task != Task::kAnswer && task != Task::kShowModel && task != Task::kCountTokens)
+    return Verdict::kProceed;
+  const std::string& model = task == Task::kShowModel ? exchange.target.id : exchange.request.model;
+  const Names known = names();
+  exchange.plan = make_plan(known, *exchange.principal, model, exchange.is_labelled);
   if (exchange.plan.candidates.empty()) {
-    return refuse(exchange, no_candidate(exchange.plan, model, !names.installed.empty()));
+    return refuse(exchange,
+                  no_candidate(exchange.plan, model, !known.installed.empty() || !known.remotes.empty()));
   }
   return Verdict::kProceed;
 }
 
-Verdict Gateway::answer(const std::shared_ptr<Exchange>& exchange) {
+Verdict Gateway::list(Exchange& exchange) {
   const auto installed = ground_.models.list();
+  const std::vector<ListedModel> models = list_models(*installed, names(), *exchange.principal);
+  return reply_json(exchange, encode_model_list(spoken_codec(exchange), models));
+}
+
+Verdict Gateway::show(Exchange& exchange) {
+  const auto model = show_model(*ground_.models.list(), exchange.plan);
+  if (!model) return refuse(exchange, no_candidate({}, exchange.target.id));
+  return reply_json(exchange, encode_model(spoken_codec(exchange), *model));
+}
+
+// How long a prompt is for the own engine. A provider's count is its own affair: it is not guessed.
+Verdict Gateway::count(const std::shared_ptr<Exchange>& exchange) {
+  const wire::Codec& codec = *exchange->target.endpoint->codec;
+  if (!exchange->plan.candidates[0].is_local()) {
+    wire::Fault fault =
+        wire::unsupported_parameter("model", "is a provider's, whose tokens this server cannot count.");
+    fault.status = 501;
+    return refuse(*exchange, fault);
+  }
+  if (wire::Checked ok = codec.check_own(exchange->request); !ok) return refuse(*exchange, ok.error());
+  ground_.local.count(exchange->plan.candidates[0].model, exchange->request,
+                      [self = weak_from_this(), exchange, &codec](Result<int> tokens) {
+                        const auto gateway = self.lock();
+                        if (!gateway || exchange->is_done) return;
+                        if (!tokens) {
+                          refuse(*exchange, wire::to_fault(tokens.error()));
+                        } else if (codec.dialect() == chat::Dialect::kGemini) {
+                          reply_json(*exchange, Json::object({{"totalTokens", *tokens}}).write());
+                        } else {
+                          reply_json(*exchange, Json::object({{"input_tokens", *tokens}}).write());
+                        }
+                        gateway->reply(exchange);
+                      });
+  return Verdict::kHold;
+}
+
+Verdict Gateway::answer(const std::shared_ptr<Exchange>& exchange) {
   switch (exchange->target.endpoint->task) {
     case Task::kAnswer:
       return dispatch_.start(exchange);
+    case Task::kCountTokens:
+      return count(exchange);
     case Task::kHealth:
       return reply_json(*exchange, R"({"status":"ok"})");
+    case Task::kRoot:
+      return reply_json(*exchange, R"({"name":"cresset"})");
     case Task::kReady:
       return answer_ready(*exchange);
-    case Task::kListModels: {
-      const Names names = names_of(*installed, ground_.models.default_name(), options_.aliases);
-      return reply_json(*exchange,
-                        wire::encode_openai_model_list(list_models(*installed, names, *exchange->principal)));
+    case Task::kListModels:
+      return list(*exchange);
+    case Task::kShowModel:
+      return show(*exchange);
+    case Task::kVersion:
+      return reply_json(*exchange, wire::encode_ollama_version(options_.version));
+    case Task::kLoaded: {
+      std::vector<wire::OllamaModel> loaded;
+      for (const provider::LoadedModel& model : ground_.local.loaded()) {
+        for (const provider::InstalledModel& known : *ground_.models.list()) {
+          if (known.name == model.name) loaded.push_back(ollama_model(known));
+        }
+      }
+      return reply_json(*exchange, wire::encode_ollama_ps(loaded));
     }
-    case Task::kShowModel: {
-      const auto model = show_model(*installed, exchange->plan);
-      if (!model) return refuse(*exchange, no_candidate({}, exchange->target.id));
-      return reply_json(*exchange, wire::encode_openai_model(*model));
+    case Task::kNotBuilt: {
+      wire::Fault fault = wire::unsupported_parameter(std::string(exchange->target.endpoint->path),
+                                                      "is not built: this server has no embeddings yet.");
+      fault.status = 501;
+      return refuse(*exchange, fault);
     }
     case Task::kMetrics:
       break;
@@ -217,6 +298,7 @@ void Gateway::settle(const std::shared_ptr<Exchange>& exchange, Ending ending) {
   if (exchange->is_done) return;
   exchange->is_done = true;
   exchange->cancel.cancel();
+  exchange->flow.reset();
   if (exchange->stop_pings) exchange->stop_pings();
   if (exchange->stop_clock) exchange->stop_clock();
   const Endpoint* endpoint = exchange->target.endpoint;
@@ -229,7 +311,9 @@ void Gateway::settle(const std::shared_ptr<Exchange>& exchange, Ending ending) {
 
 void Gateway::record_answer(const Exchange& exchange, Ending ending) {
   AnswerRecord record;
-  record.model = exchange.plan.candidates[exchange.candidate].model;
+  const Candidate& candidate = exchange.plan.candidates[exchange.candidate];
+  // A client may ask a provider for any name: only those of the catalogue become a label.
+  record.model = candidate.is_local() ? candidate.model : candidate.remote->name;
   record.usage = exchange.answer->usage();
   record.duration_s = seconds(ground_.env.now() - exchange.arrived);
   const bool has_tokens = exchange.first_token.count() != 0;

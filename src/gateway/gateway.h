@@ -29,6 +29,7 @@ namespace cresset::gateway {
 struct GatewayOptions {
   std::vector<std::string> hosts;  // names beside the loopback's, without ports: the listen host, the owner's
   std::vector<Alias> aliases;
+  std::string version = "0.0.0";            // that Ollama's clients are told
   size_t exchanges_max = 1024;              // on their way at once; more are 503
   size_t loop_body_bytes_max = 128u << 10;  // a bigger body is decoded on the porter
   DispatchOptions dispatch;
@@ -41,6 +42,7 @@ struct Ground {
   provider::Porter& porter;
   provider::Local& local;
   provider::ModelSource& models;
+  provider::Remote& remote;
 };
 
 class Gateway : public std::enable_shared_from_this<Gateway> {
@@ -68,8 +70,13 @@ class Gateway : public std::enable_shared_from_this<Gateway> {
   Verdict check_capacity(Exchange& exchange) const;
   Verdict decode(const std::shared_ptr<Exchange>& exchange);
   Verdict take_decoded(Exchange& exchange, wire::Decoded<chat::Request> decoded);
+  Verdict decode_name(Exchange& exchange) const;
+  Names names() const;
   Verdict route(Exchange& exchange);
   Verdict answer(const std::shared_ptr<Exchange>& exchange);
+  Verdict list(Exchange& exchange);
+  Verdict show(Exchange& exchange);
+  Verdict count(const std::shared_ptr<Exchange>& exchange);
   Verdict answer_ready(Exchange& exchange) const;
   void reply(const std::shared_ptr<Exchange>& exchange);
   void settle(const std::shared_ptr<Exchange>& exchange, Ending ending);

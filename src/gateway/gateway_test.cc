@@ -217,8 +217,8 @@ TEST(Gateway, ReadyTellsWhatItWaitsFor) {
 
 TEST(Gateway, ListsAndShowsModels) {
   GatewayBench bench;
-  EXPECT_EQ(body_of(*bench.get("/v1/models")).find("data")->as_array().size(), 4u)
-      << "two models, two aliases";
+  EXPECT_EQ(body_of(*bench.get("/v1/models")).find("data")->as_array().size(), 6u)
+      << "two models, a provider's, three aliases";
   for (const char* path : {"/v1/models/local/small:latest", "/v1/models/local%2Fsmall%3Alatest",
                            "/v1/models/small", "/v1/models/default", "/v1/models/auto"}) {
     auto call = bench.get(path);

@@ -38,26 +38,66 @@ std::vector<std::string> names_of(std::string_view asked, const std::string& ins
   return out;
 }
 
-// Adds what one name that is not an alias means. `asked` is the name in the request.
-void add(const Names& names, const policy::Principal& principal, std::string_view asked,
-         std::string_view name, bool local_only, std::string reason, Plan& plan) {
+struct Question {
+  const Names& names;
+  const policy::Principal& principal;
+  std::string_view asked;  // the name in the request
+  bool local_only;
+  std::string_view by;  // ", by alias NAME", or nothing
+};
+
+void add_remote(const Question& q, const provider::RemoteCard& card, std::string_view model, Plan& plan) {
+  std::string id = card.name + "/" + std::string(model);
+  if (q.local_only) {
+    plan.exclusions.push_back({std::move(id), "the request's label keeps it on this machine", true});
+  } else if (!q.principal.may_use({std::string(q.asked), id, std::string(model)})) {
+    plan.exclusions.push_back({std::move(id), "not in the key's list of models", false});
+  } else {
+    std::string reason = (card.is_engine ? "attached engine " : "provider ") + card.name + std::string(q.by);
+    plan.candidates.push_back({std::move(id), std::string(model), std::move(reason), &card});
+  }
+}
+
+const provider::RemoteCard* find_remote(const Names& names, std::string_view name) {
+  for (const provider::RemoteCard& card : names.remotes) {
+    if (card.name == name) return &card;
+  }
+  return nullptr;
+}
+
+const provider::RemoteCard* find_listing(const Names& names, std::string_view model) {
+  for (const provider::RemoteCard& card : names.remotes) {
+    for (const provider::RemoteModel& known : card.models) {
+      if (known.id == model) return &card;
+    }
+  }
+  return nullptr;
+}
+
+// Adds what one name that is not an alias means.
+void add(const Question& q, std::string_view name, std::string_view reason, Plan& plan) {
   const size_t slash = name.find('/');
   if (slash != std::string_view::npos && !name.starts_with(kLocal)) {
+    const provider::RemoteCard* card = find_remote(q.names, name.substr(0, slash));
+    if (card != nullptr && slash + 1 < name.size()) return add_remote(q, *card, name.substr(slash + 1), plan);
     plan.exclusions.push_back({std::string(name),
-                               local_only
+                               q.local_only
                                    ? "the request's label keeps it on this machine"
                                    : "there is no provider \"" + std::string(name.substr(0, slash)) + "\"",
-                               local_only});
+                               q.local_only});
     return;
   }
-  const std::string_view bare = name.starts_with(kLocal) ? name.substr(kLocal.size()) : name;
-  const std::string installed = find_installed(names, bare);
+  const bool is_bare = !name.starts_with(kLocal);
+  const std::string installed = find_installed(q.names, is_bare ? name : name.substr(kLocal.size()));
   if (installed.empty()) {
+    const provider::RemoteCard* card = is_bare ? find_listing(q.names, name) : nullptr;
+    if (card != nullptr) return add_remote(q, *card, name, plan);
     plan.exclusions.push_back({std::string(name), "no such model is installed", false});
-  } else if (!principal.may_use(names_of(asked, installed))) {
+  } else if (!q.principal.may_use(names_of(q.asked, installed))) {
     plan.exclusions.push_back({std::string(kLocal) + installed, "not in the key's list of models", false});
   } else {
-    plan.candidates.push_back({std::string(kLocal) + installed, installed, std::move(reason)});
+    plan.candidates.push_back(
+        {std::string(kLocal) + installed, installed, std::string(reason) + std::string(q.by)});
   }
 }
 
@@ -68,13 +108,13 @@ Plan make_plan(const Names& names, const policy::Principal& principal, std::stri
   Plan plan;
   for (const Alias& alias : names.aliases) {
     if (alias.name != model) continue;
-    for (const std::string& candidate : alias.candidates) {
-      add(names, principal, model, candidate, local_only, "own engine, by alias " + alias.name, plan);
-    }
+    const std::string by = ", by alias " + alias.name;
+    const Question q{names, principal, model, local_only, by};
+    for (const std::string& candidate : alias.candidates) add(q, candidate, "own engine", plan);
     return plan;
   }
   const bool is_default = model == kDefault || model == std::string(kLocal) + std::string(kDefault);
-  add(names, principal, model, model, local_only, is_default ? "own engine, the default" : "own engine",
+  add({names, principal, model, local_only, {}}, model, is_default ? "own engine, the default" : "own engine",
       plan);
   return plan;
 }

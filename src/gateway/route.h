@@ -1,13 +1,16 @@
 // Route: what a model's name means. A pure function of the name, a snapshot of what there is and who asks, to
-// a plan: ordered candidates with reasons, and what was left out and why. The names are CONTRACT's: an alias,
-// `default`, NAME, NAME:latest, local/NAME. Pure; any thread.
+// a plan: ordered candidates with reasons, and what was left out and why. A bare NAME is an alias, then
+// local/NAME (also NAME:latest), then a model of the first provider whose catalogue lists it; with a '/' it
+// is local/NAME or PROVIDER/MODEL, whatever MODEL is. Pure; any thread.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "policy/principal.h"
+#include "provider/provider.h"
 #include "wire/fault.h"
 
 namespace cresset::gateway {
@@ -21,12 +24,16 @@ struct Names {
   std::vector<std::string> installed;  // "smollm2:latest"
   std::string default_name;            // one of them, or empty
   std::vector<Alias> aliases;
+  std::span<const provider::RemoteCard> remotes{};  // outlive the names
 };
 
 struct Candidate {
-  std::string id;      // "local/smollm2:latest"
-  std::string model;   // "smollm2:latest"
-  std::string reason;  // "own engine"
+  std::string id;                                // "local/smollm2:latest", "anthropic/claude-sonnet-5"
+  std::string model;                             // "smollm2:latest", "claude-sonnet-5"
+  std::string reason;                            // "own engine"
+  const provider::RemoteCard* remote = nullptr;  // null: the own engine
+
+  bool is_local() const { return remote == nullptr; }
 };
 
 struct Exclusion {

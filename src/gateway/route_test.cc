@@ -5,9 +5,13 @@
 namespace cresset::gateway {
 namespace {
 
+const std::vector<provider::RemoteCard> kRemotes{
+    {"lab", false, chat::Dialect::kOpenAiChat, 1, {{"big-1", {}, 0, 0, false}, {"smol", {}, 0, 0, false}}},
+    {"gpu", true, chat::Dialect::kOpenAiChat, 1, {}}};
 const Names kNames{{"smol:latest", "smol:q4", "org/name:latest", "auto"},
                    "smol:q4",
-                   {{"auto", {"anthropic/claude", "local/smol", "default"}}, {"away", {"openai/gpt"}}}};
+                   {{"auto", {"anthropic/claude", "local/smol", "default"}}, {"away", {"openai/gpt"}}},
+                   kRemotes};
 const policy::Principal kAnyone{"anyone", {"*"}};
 
 std::string plan_of(std::string_view model, bool local_only = false, const policy::Principal& who = kAnyone) {
@@ -33,6 +37,20 @@ TEST(Route, DoesNotGuess) {
        {"smo", "SMOL", "org/name", "local/", "", "/", "local/local/smol", "smol:", "openai/smol"}) {
     EXPECT_EQ(plan_of(name), "") << name;
   }
+}
+
+TEST(Route, AProvidersModelIsAskedByItsNameOrAsTheCatalogueListsIt) {
+  EXPECT_EQ(plan_of("lab/big-1"), "lab/big-1 ");
+  EXPECT_EQ(plan_of("lab/org/any:thing"), "lab/org/any:thing ") << "it need not be listed";
+  EXPECT_EQ(plan_of("gpu/x"), "gpu/x ");
+  EXPECT_EQ(plan_of("big-1"), "lab/big-1 ");
+  EXPECT_EQ(plan_of("smol"), "local/smol:latest ") << "what is here comes first";
+  EXPECT_EQ(plan_of("local/big-1"), "");
+  EXPECT_EQ(plan_of("lab/"), "");
+  EXPECT_EQ(plan_of("lab/big-1", true), "") << "a label keeps it here";
+  EXPECT_EQ(plan_of("big-1", false, {"k", {"lab/*"}}), "lab/big-1 ");
+  EXPECT_EQ(plan_of("big-1", false, {"k", {"local/*"}}), "");
+  EXPECT_EQ(make_plan(kNames, kAnyone, "gpu/x", false).candidates[0].reason, "attached engine gpu");
 }
 
 TEST(Route, AnAliasComesFirstAndListsItsCandidatesInOrder) {

@@ -80,6 +80,22 @@ void LocalEngines::preload(const std::string& name, std::function<void(Status)> 
   start(*slot, Waiting{std::nullopt, std::move(done)});
 }
 
+void LocalEngines::count(const std::string& model, chat::Request request, Counted done) {
+  auto asked = std::make_shared<const chat::Request>(std::move(request));
+  preload(model, [this, model, asked, done = std::move(done)](const Status& loaded) {
+    if (!loaded) return done(tl::unexpected(loaded.error()));
+    // Engines are closed on the porter too, behind this.
+    const engine::Engine* engine = slots_[model]->engine.get();
+    const Status posted = porter_.post([engine, asked, done, &schedule = schedule_] {
+      Result<std::vector<int32_t>> tokens = engine->prompt_tokens(*asked);
+      schedule.post([done, tokens = std::move(tokens)] {
+        tokens ? done(static_cast<int>(tokens->size())) : done(tl::unexpected(tokens.error()));
+      });
+    });
+    if (!posted) done(tl::unexpected(posted.error()));
+  });
+}
+
 void LocalEngines::start(Slot& slot, Waiting waiting) {
   slot.last_use = ++uses_;
   if (slot.state == Slot::State::kLoaded) {

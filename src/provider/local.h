@@ -40,6 +40,8 @@ class LocalEngines final : public Local {
   void answer(Inquiry inquiry) override;
   // Loads a model before anyone asks; `done` on the loop. An error says why it cannot answer.
   void preload(const std::string& name, std::function<void(Status)> done);
+  // Loads the model if need be; the counting is done on the porter.
+  void count(const std::string& model, chat::Request request, Counted done) override;
 
   // A model is on its way into memory, or waits for room.
   bool is_loading() const override;

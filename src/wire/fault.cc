@@ -2,6 +2,9 @@
 
 #include <utility>
 
+#include "wire/field.h"
+#include "wire/limits.h"
+
 namespace cresset::wire {
 
 namespace {
@@ -81,6 +84,30 @@ Fault to_fault(const Error& error) {
       break;
   }
   return fault;
+}
+
+Fault to_fault(const chat::Failed& failed) {
+  Fault fault = to_fault(failed.error);
+  if (!failed.is_remote) return fault;
+  fault.message = failed.error.what;
+  fault.status = failed.status;
+  fault.kind = failed.kind;
+  fault.reason = failed.kind;
+  fault.retry_after_s = failed.retry_after_s;
+  return fault;
+}
+
+Decoded<Json> parse_body(std::string_view body) {
+  Result<Json> parsed = parse_json(body);
+  if (!parsed) {
+    Fault fault;
+    fault.code = Code::kInvalid;
+    fault.message = "We could not parse the JSON body of your request: " + parsed.error().message() + ".";
+    fault.reason = "invalid_json";
+    return tl::unexpected<Fault>(std::move(fault));
+  }
+  if (!parsed->is_object()) return tl::unexpected<Fault>(wrong_type({*parsed, "body"}, "an object"));
+  return std::move(*parsed);
 }
 
 Fault missing_parameter(std::string param) {

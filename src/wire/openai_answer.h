@@ -18,4 +18,8 @@ std::unique_ptr<StreamEncoder> make_chat_stream_encoder(const chat::Request& req
 std::unique_ptr<StreamEncoder> make_completion_stream_encoder(const chat::Request& request,
                                                               AnswerIdentity identity);
 
+// The provider's side (openai_answer_decode.cc).
+Decoded<std::vector<chat::Event>> decode_chat_answer(const chat::Request& asked, std::string_view body);
+std::unique_ptr<StreamDecoder> make_chat_stream_decoder(const chat::Request& asked);
+
 }  // namespace cresset::wire

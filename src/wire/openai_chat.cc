@@ -14,13 +14,20 @@ class OpenAiCodec final : public Codec {
   explicit OpenAiCodec(OpenAiEndpoint endpoint) : endpoint_(endpoint) {}
 
   std::string_view name() const override { return is_chat() ? "openai_chat" : "openai_completions"; }
+  chat::Dialect dialect() const override {
+    return is_chat() ? chat::Dialect::kOpenAiChat : chat::Dialect::kOpenAiCompletions;
+  }
   std::string_view id_prefix() const override { return is_chat() ? "chatcmpl-" : "cmpl-"; }
 
   Decoded<chat::Request> decode_request(std::string_view body) const override {
     return decode_openai_request(endpoint_, body);
   }
-  std::string encode_request(const chat::Request& request) const override {
-    return encode_openai_request(request);
+  std::string encode_request(const chat::Request& request, const Target& target,
+                             Dropped& dropped) const override {
+    return encode_openai_request(request, target, dropped);
+  }
+  Checked check_own(const chat::Request& request) const override {
+    return check_openai_own(endpoint_, request);
   }
 
   std::string encode_answer(const chat::Request& request, const Answer& answer,
@@ -34,8 +41,15 @@ class OpenAiCodec final : public Codec {
                      : make_completion_stream_encoder(request, std::move(identity));
   }
   std::string encode_error(const Fault& fault) const override { return encode_openai_error(fault); }
-  std::string_view stream_content_type() const override { return "text/event-stream; charset=utf-8"; }
-  std::string_view ping() const override { return ": ping\n\n"; }
+  Decoded<std::vector<chat::Event>> decode_answer(const chat::Request& asked,
+                                                  std::string_view body) const override {
+    return decode_chat_answer(asked, body);
+  }
+  std::unique_ptr<StreamDecoder> make_stream_decoder(const chat::Request& asked) const override {
+    return make_chat_stream_decoder(asked);
+  }
+  std::string request_path(std::string_view, bool) const override { return "/chat/completions"; }
+  int choices_max() const override { return kSequencesMax; }
 
  private:
   bool is_chat() const { return endpoint_ == OpenAiEndpoint::kChat; }
@@ -70,7 +84,10 @@ const Codec& openai_completions_codec() {
 }
 
 std::string encode_openai_error(const Fault& fault) {
-  const std::string_view type = http_status(fault) >= 500 ? "server_error" : "invalid_request_error";
+  const int status = http_status(fault);
+  const std::string_view type = status == 429   ? "rate_limit_error"
+                                : status >= 500 ? "server_error"
+                                                : "invalid_request_error";
   return Json::object({{"error", Json::object({{"message", fault.message},
                                                {"type", type},
                                                {"param", string_or_null(fault.param)},

@@ -1,9 +1,8 @@
 // OpenAI's Chat Completions and legacy Completions, as /v1/chat/completions and /v1/completions speak them.
 // Source of the shapes: OpenAI's API reference and the types of its Python client 3.57.0.
 //
-// Honoured beside OpenAI's own, as the field's servers do: top_k, min_p, repetition_penalty, ignore_eos,
-// min_tokens, chat_template_kwargs. Checked and without effect on the answer: user, safety_identifier,
-// metadata, prompt_cache_key, store = false. Everything else that is not its default is refused by name.
+// Understood beside OpenAI's own, as the field's servers do: top_k, min_p, repetition_penalty, ignore_eos,
+// min_tokens, chat_template_kwargs, reasoning_content, reasoning_details, cache_control.
 #pragma once
 
 #include <span>

@@ -5,7 +5,10 @@
 #include <utility>
 
 #include "wire/codec.h"
+#include "wire/lenient.h"
+#include "wire/limits.h"
 #include "wire/openai_chat.h"
+#include "wire/openai_tools.h"
 
 namespace cresset::wire {
 
@@ -13,7 +16,6 @@ namespace {
 
 constexpr int kIntMax = std::numeric_limits<int>::max();
 constexpr int kCompletionTokensDefault = 16;  // OpenAI's for the legacy endpoint
-constexpr std::string_view kNotBuilt = "is not supported by this model.";
 
 Checked refuse(Fault fault) {
   return tl::unexpected<Fault>(std::move(fault));
@@ -25,7 +27,7 @@ struct Draft {
   std::optional<int> max_tokens, max_completion_tokens, top_logprobs;
   std::optional<int> best_of;
   bool has_stream_options = false;
-  std::string safety_identifier;
+  Json stream_extras;  // of stream_options
 };
 
 using Take = Checked (*)(const Field&, Draft&);
@@ -40,66 +42,7 @@ constexpr unsigned kChat = static_cast<unsigned>(OpenAiEndpoint::kChat);
 constexpr unsigned kCompletions = static_cast<unsigned>(OpenAiEndpoint::kCompletions);
 constexpr unsigned kBoth = kChat | kCompletions;
 
-// Values of these pass when they ask for nothing; anything else is refused by name.
-Checked refuse_parameter(const Field& f, Draft&) {
-  return refuse(unsupported_parameter(f.path, kNotBuilt));
-}
-
-Checked pass_empty_array(const Field& f, Draft& draft) {
-  if (f.value.is_array() && f.value.as_array().empty()) return {};
-  return refuse_parameter(f, draft);
-}
-
-Checked pass_empty_object(const Field& f, Draft& draft) {
-  if (f.value.is_object() && f.value.as_object().empty()) return {};
-  return refuse_parameter(f, draft);
-}
-
-Checked pass_empty_string(const Field& f, Draft& draft) {
-  if (f.value.is_string() && f.value.as_string().empty()) return {};
-  return refuse_parameter(f, draft);
-}
-
-Checked pass_no_tool_choice(const Field& f, Draft&) {
-  if (f.value.is_string()) return check_one_of(f, {"none", "auto"});
-  if (f.value.is_object())
-    return refuse(unsupported_value(f.path, "names a tool, and this model has no tools."));
-  return refuse(wrong_type(f, "a string or an object"));
-}
-
-Checked pass_text_format(const Field& f, Draft&) {
-  if (Checked ok = check_object(f); !ok) return ok;
-  const Json* type = f.value.find("type");
-  if (type == nullptr) return refuse(missing_parameter(f.path + ".type"));
-  if (!type->is_string()) return refuse(wrong_type({*type, f.path + ".type"}, "a string"));
-  if (type->as_string() != "text") {
-    return refuse(
-        unsupported_value(f.path, "of type " + type->write().substr(0, 64) + " " + std::string(kNotBuilt)));
-  }
-  for (const JsonMember& m : f.value.as_object()) {
-    if (m.first != "type") return refuse(unknown_parameter(f.member(m).path));
-  }
-  return {};
-}
-
-Checked pass_text_modality(const Field& f, Draft&) {
-  if (Checked ok = check_array(f, 1, 16); !ok) return ok;
-  for (size_t i = 0; i < f.value.as_array().size(); ++i) {
-    if (Checked ok = check_one_of(f.item(i), {"text"}); !ok) return ok;
-  }
-  return {};
-}
-
-template <bool kValue>
-Checked pass_boolean(const Field& f, Draft&) {
-  bool value = false;
-  if (Checked ok = take_boolean(f, value); !ok) return ok;
-  if (value == kValue) return {};
-  return refuse(
-      unsupported_value(f.path, std::string("does not support ") + (value ? "true" : "false") + " here."));
-}
-
-Checked check_metadata(const Field& f, Draft&) {
+Checked take_metadata(const Field& f, Draft& draft) {
   if (Checked ok = check_object(f); !ok) return ok;
   if (f.value.as_object().size() > 16) {
     return refuse(invalid_value(f.path, "too many properties. Expected an object with at most 16.",
@@ -110,6 +53,7 @@ Checked check_metadata(const Field& f, Draft&) {
     if (m.first.size() > 64) return refuse(invalid_value(f.path, "a key is longer than 64 bytes."));
     if (Checked ok = take_string(f.member(m), 2048, ignored); !ok) return ok;
   }
+  draft.request.metadata = f.value;
   return {};
 }
 
@@ -166,10 +110,9 @@ Checked take_stream_options(const Field& f, Draft& draft) {
     if (m.second.is_null()) continue;
     if (m.first == "include_usage") {
       ok = take_boolean(member, draft.request.include_usage);
-    } else if (m.first == "include_obfuscation") {
-      ok = pass_boolean<false>(member, draft);  // who asks for the padding must not be left without it unseen
     } else {
-      ok = refuse(unknown_parameter(member.path));
+      Json& kept = draft.stream_extras;
+      keep(kept, m);
     }
     if (!ok) return ok;
   }
@@ -237,7 +180,7 @@ Checked take_template_kwargs(const Field& f, Draft& draft) {
   return {};
 }
 
-// One row a parameter: everything that the two endpoints know. What is not here is unknown.
+// One row a parameter that the vocabulary knows. What is not here is kept in extras.
 constexpr Parameter kParameters[] = {
     {"messages", kChat, [](const Field& f, Draft& d) { return take_messages(f, d.request.messages); }},
     {"prompt", kCompletions, take_prompt},
@@ -278,37 +221,20 @@ constexpr Parameter kParameters[] = {
     {"logprobs", kCompletions, take_completion_logprobs},
     {"top_logprobs", kChat, [](const Field& f, Draft& d) { return take_integer(f, 0, 20, d.top_logprobs); }},
     {"echo", kCompletions, [](const Field& f, Draft& d) { return take_boolean(f, d.request.echo); }},
-    {"suffix", kCompletions, pass_empty_string},
     {"stream", kBoth, [](const Field& f, Draft& d) { return take_boolean(f, d.request.stream); }},
     {"stream_options", kBoth, take_stream_options},
     {"user", kBoth, [](const Field& f, Draft& d) { return take_string(f, kShortBytesMax, d.request.user); }},
-    {"safety_identifier", kChat,
-     [](const Field& f, Draft& d) { return take_string(f, kShortBytesMax, d.safety_identifier); }},
-    {"prompt_cache_key", kChat,
-     [](const Field& f, Draft&) {
-       std::string ignored;
-       return take_string(f, kShortBytesMax, ignored);
-     }},
-    {"metadata", kChat, check_metadata},
-    {"store", kChat, pass_boolean<false>},
+    {"metadata", kChat, take_metadata},
     {"chat_template_kwargs", kChat, take_template_kwargs},
-    {"response_format", kChat, pass_text_format},
-    {"modalities", kChat, pass_text_modality},
-    {"service_tier", kChat, [](const Field& f, Draft&) { return check_one_of(f, {"auto", "default"}); }},
-    {"reasoning_effort", kChat, [](const Field& f, Draft&) { return check_one_of(f, {"none", "medium"}); }},
-    {"verbosity", kChat, [](const Field& f, Draft&) { return check_one_of(f, {"medium"}); }},
-    {"prompt_cache_retention", kChat,
-     [](const Field& f, Draft&) { return check_one_of(f, {"in_memory", "in-memory"}); }},
-    {"prompt_cache_options", kChat, pass_empty_object},
-    {"tools", kChat, pass_empty_array},
-    {"tool_choice", kChat, pass_no_tool_choice},
-    {"parallel_tool_calls", kChat, pass_boolean<true>},
-    {"functions", kChat, pass_empty_array},
-    {"function_call", kChat, pass_no_tool_choice},
-    {"audio", kChat, refuse_parameter},
-    {"moderation", kChat, refuse_parameter},
-    {"prediction", kChat, refuse_parameter},
-    {"web_search_options", kChat, refuse_parameter},
+    {"response_format", kChat,
+     [](const Field& f, Draft& d) { return take_response_format(f, d.request.format); }},
+    {"reasoning_effort", kChat,
+     [](const Field& f, Draft& d) { return take_string(f, kShortBytesMax, d.request.thinking.effort); }},
+    {"tools", kChat, [](const Field& f, Draft& d) { return take_openai_tools(f, d.request.tools); }},
+    {"tool_choice", kChat,
+     [](const Field& f, Draft& d) { return take_openai_tool_choice(f, d.request.tool_choice); }},
+    {"parallel_tool_calls", kChat,
+     [](const Field& f, Draft& d) { return take_boolean(f, d.request.parallel_tools.emplace(false)); }},
 };
 
 const Parameter* find_parameter(std::string_view name, unsigned endpoint) {
@@ -325,6 +251,9 @@ Checked settle_lengths(Draft& draft, bool is_chat) {
                                 "'max_tokens' and 'max_completion_tokens' were both given and differ. "
                                 "Give only 'max_completion_tokens'."));
   }
+  // Not every server knows the newer name: one that was asked by the older is asked so again.
+  if (is_chat && draft.max_tokens && !draft.max_completion_tokens)
+    request.extras.set("max_tokens", *draft.max_tokens);
   request.tokens_max = draft.max_completion_tokens ? draft.max_completion_tokens : draft.max_tokens;
   if (!request.tokens_max && !is_chat) request.tokens_max = kCompletionTokensDefault;
   if (request.tokens_max && request.tokens_min > *request.tokens_max) {
@@ -340,6 +269,7 @@ Checked settle(Draft& draft, bool is_chat) {
   if (request.model.empty())
     return refuse(invalid_value("model", "an empty string names no model.", "empty_string"));
   if (Checked ok = settle_lengths(draft, is_chat); !ok) return ok;
+  if (!draft.stream_extras.is_null()) request.extras.set("stream_options", std::move(draft.stream_extras));
   if (draft.top_logprobs) {
     if (!request.logprobs && *draft.top_logprobs != 0) {
       return refuse(invalid_value("top_logprobs", "'logprobs' must be true for this to be set."));
@@ -359,23 +289,16 @@ Checked settle(Draft& draft, bool is_chat) {
                                     "; at most " + std::to_string(kSequencesMax) + " are answered at once.",
                                 "integer_above_max_value"));
   }
-  if (request.user.empty()) request.user = draft.safety_identifier;
+  if (request.user.empty()) request.user = string_at(request.extras, "safety_identifier");
   return {};
 }
 
 }  // namespace
 
 Decoded<chat::Request> decode_openai_request(OpenAiEndpoint endpoint, std::string_view body) {
-  Result<Json> parsed = parse_json(body);
-  if (!parsed) {
-    Fault fault;
-    fault.code = Code::kInvalid;
-    fault.message = "We could not parse the JSON body of your request: " + parsed.error().message() + ".";
-    fault.reason = "invalid_json";
-    return tl::unexpected<Fault>(std::move(fault));
-  }
+  Decoded<Json> parsed = parse_body(body);
+  if (!parsed) return tl::unexpected<Fault>(std::move(parsed.error()));
   const Field root{*parsed, ""};
-  if (!parsed->is_object()) return tl::unexpected<Fault>(wrong_type({*parsed, "body"}, "an object"));
   const bool is_chat = endpoint == OpenAiEndpoint::kChat;
   for (std::string_view required :
        {std::string_view("model"), std::string_view(is_chat ? "messages" : "prompt")}) {
@@ -384,11 +307,14 @@ Decoded<chat::Request> decode_openai_request(OpenAiEndpoint endpoint, std::strin
       return tl::unexpected<Fault>(missing_parameter(std::string(required)));
   }
   Draft draft;
+  draft.request.dialect = is_chat ? chat::Dialect::kOpenAiChat : chat::Dialect::kOpenAiCompletions;
   for (const JsonMember& m : parsed->as_object()) {
     const Parameter* parameter = find_parameter(m.first, static_cast<unsigned>(endpoint));
-    if (parameter == nullptr)
-      return tl::unexpected<Fault>(unknown_parameter(m.first.substr(0, kShortBytesMax)));
     if (m.second.is_null()) continue;
+    if (parameter == nullptr) {
+      keep(draft.request.extras, m);
+      continue;
+    }
     if (Checked ok = parameter->take(root.member(m), draft); !ok)
       return tl::unexpected<Fault>(std::move(ok.error()));
   }

@@ -23,11 +23,18 @@ std::string message_body(const std::string& message) {
   return R"({"model":"m","messages":[)" + message + "]}";
 }
 
+// As the own engine is asked: decoded, and nothing left that it cannot honour.
+Decoded<chat::Request> decode_for_own(const Codec& codec, const std::string& body) {
+  Decoded<chat::Request> request = codec.decode_request(body);
+  if (!request) return request;
+  if (Checked ok = codec.check_own(*request); !ok) return tl::unexpected<Fault>(ok.error());
+  return request;
+}
 Decoded<chat::Request> decode_chat(const std::string& body) {
-  return openai_chat_codec().decode_request(body);
+  return decode_for_own(openai_chat_codec(), body);
 }
 Decoded<chat::Request> decode_completion(const std::string& body) {
-  return openai_completions_codec().decode_request(body);
+  return decode_for_own(openai_completions_codec(), body);
 }
 
 chat::Request chat_request(const std::string& members) {
@@ -211,7 +218,7 @@ TEST(OpenAiRequest, RefusesByNameWhatTheEngineCannotDo) {
       {R"("tools":[{"type":"function","function":{"name":"f"}}])", "tools", "unsupported_parameter"},
       {R"("functions":[{"name":"f"}])", "functions", "unsupported_parameter"},
       {R"("tool_choice":"required")", "tool_choice", "unsupported_value"},
-      {R"("tool_choice":{"type":"function"})", "tool_choice", "unsupported_value"},
+      {R"("tool_choice":{"type":"function","function":{"name":"f"}})", "tool_choice", "unsupported_value"},
       {R"("function_call":{"name":"f"})", "function_call", "unsupported_value"},
       {R"("parallel_tool_calls":false)", "parallel_tool_calls", "unsupported_value"},
       {R"("response_format":{"type":"json_object"})", "response_format", "unsupported_value"},
@@ -324,7 +331,7 @@ TEST(OpenAiRequest, RefusesMessagesByTheirPlace) {
        "messages[0].content[1]", "unsupported_value"},
       {R"({"role":"user","content":[{"type":"input_audio","input_audio":{}}]})", "messages[0].content[0]",
        "unsupported_value"},
-      {R"({"role":"user","content":[{"type":"file","file":{}}]})", "messages[0].content[0]",
+      {R"({"role":"user","content":[{"type":"file","file":{"file_id":"f"}}]})", "messages[0].content[0]",
        "unsupported_value"},
       {R"({"role":"assistant","content":[{"type":"refusal","refusal":"no"}]})", "messages[0].content[0]",
        "unsupported_value"},
@@ -332,8 +339,8 @@ TEST(OpenAiRequest, RefusesMessagesByTheirPlace) {
        "messages[1].role", "unsupported_value"},
       {R"({"role":"function","content":"x","name":"f"})", "messages[0].role", "unsupported_value"},
       {R"({"role":"robot","content":"x"})", "messages[0].role", "invalid_value"},
-      {R"({"role":"assistant","content":null,"tool_calls":[{"id":"1"}]})", "messages[0].tool_calls",
-       "unsupported_parameter"},
+      {R"({"role":"assistant","content":null,"tool_calls":[{"id":"1","type":"function","function":{"name":"f","arguments":""}}]})",
+       "messages[0].tool_calls", "unsupported_parameter"},
       {R"({"role":"assistant","content":null})", "messages[0].content", "invalid_type"},
       {R"({"role":"assistant","content":"x","reasoning_content":"y"})", "messages[0].reasoning_content",
        "unsupported_parameter"},
@@ -344,8 +351,8 @@ TEST(OpenAiRequest, RefusesMessagesByTheirPlace) {
       {R"({"role":"user","content":[]})", "messages[0].content", "empty_array"},
       {R"({"role":"user","content":[{"type":"text"}]})", "messages[0].content[0].text",
        "missing_required_parameter"},
-      {R"({"role":"user","content":[{"type":"text","text":"a","cache_control":{"type":"ephemeral"}}]})",
-       "messages[0].content[0].cache_control", "unknown_parameter"},
+      {R"({"role":"user","content":[{"type":"text","text":"a","mood":"x"}]})", "messages[0].content[0].mood",
+       "unknown_parameter"},
       {R"({"role":"user","content":7})", "messages[0].content", "invalid_type"},
       {"7", "messages[0]", "invalid_type"},
       {"", "messages", "empty_array"},

@@ -12,6 +12,7 @@ struct Unit {
   static constexpr const char* kName = "avx2";
   static constexpr int kFloats = 8;
   static constexpr size_t kTokens = 4;
+  static constexpr size_t kFewColumns = 4;   // beside a block of weights in registers
   static constexpr bool kIsCentred = false;  // small bytes: pairs of products are added in 16 bits
   static constexpr size_t kHeads = 3;        // queries that attention in bfloat16 computes at once
   static constexpr size_t kQueries = 2;

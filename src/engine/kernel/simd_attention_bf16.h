@@ -57,10 +57,18 @@ inline void mask_tile(Lanes& s, int32_t from, int32_t to) {
   s = lanes_load(all);
 }
 
+// While a row of this page is in work, the same of the next page, `ahead` bytes away, comes nearer.
+inline __attribute__((always_inline)) void fetch(const uint16_t* row, ptrdiff_t ahead, size_t bytes) {
+  if (ahead == 0) return;
+  const char* next = reinterpret_cast<const char*>(row) + ahead;
+  for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(next + line, 0, 2);
+}
+
 // Scores of T queries with kCount tiles of a page's keys. Pair i of the queries starts at q + i * stride.
 template <size_t T, size_t kCount>
 inline __attribute__((always_inline)) void score_tiles(const uint16_t* q, size_t stride, size_t pairs,
-                                                       const uint16_t* keys, Lanes (*s)[kTiles]) {
+                                                       const uint16_t* keys, ptrdiff_t ahead,
+                                                       Lanes (*s)[kTiles]) {
   Lanes sum[T][kCount];
 #pragma GCC unroll 8
   for (size_t t = 0; t < T; ++t) {
@@ -68,6 +76,7 @@ inline __attribute__((always_inline)) void score_tiles(const uint16_t* q, size_t
     for (size_t k = 0; k < kCount; ++k) sum[t][k] = lanes_set(0);
   }
   for (size_t i = 0; i < pairs; ++i, q += stride, keys += kPagePositions * 2) {
+    fetch(keys, ahead, kPagePositions * 4);
     PairLanes key[kCount];
 #pragma GCC unroll 4
     for (size_t k = 0; k < kCount; ++k) key[k] = load_pairs(keys + k * 32);
@@ -92,7 +101,8 @@ inline __attribute__((always_inline)) void score_tiles(const uint16_t* q, size_t
 template <size_t T, size_t kCount>
 inline __attribute__((always_inline)) void add_weighted(const uint16_t* values, size_t d, size_t d0,
                                                         const uint16_t (*p)[kPagePositions],
-                                                        const float* correction, float* acc) {
+                                                        const float* correction, ptrdiff_t ahead,
+                                                        float* acc) {
   Lanes sum[T][kCount];
 #pragma GCC unroll 8
   for (size_t t = 0; t < T; ++t) {
@@ -104,6 +114,7 @@ inline __attribute__((always_inline)) void add_weighted(const uint16_t* values, 
     }
   }
   for (size_t j = 0; j < kPagePositions; j += 2) {
+    fetch(values + j * d + d0 * 2, ahead, kCount * 64);
     PairLanes value[kCount];
 #pragma GCC unroll 4
     for (size_t k = 0; k < kCount; ++k) value[k] = load_pairs(values + j * d + (d0 + k * 16) * 2);
@@ -151,7 +162,7 @@ inline __attribute__((always_inline)) float weigh(Lanes* s, float& m, Lanes& l, 
 }
 
 template <size_t T>
-inline void attend_group(const AttentionArguments& a, size_t n0, size_t page, Lanes* l) {
+inline void attend_group(const AttentionArguments& a, size_t n0, size_t page, ptrdiff_t ahead, Lanes* l) {
   const size_t d = a.head_size;
   const auto start = static_cast<int32_t>(page * kPagePositions);
   bool is_seen = false, is_whole = true;
@@ -165,11 +176,11 @@ inline void attend_group(const AttentionArguments& a, size_t n0, size_t page, La
   const uint16_t* q = static_cast<const uint16_t*>(a.q) + 2 * n0;
   Lanes s[T][kTiles];
   if constexpr (kParts == 1) {
-    score_tiles<T, kTiles>(q, 2 * a.queries, d / 2, keys, s);
+    score_tiles<T, kTiles>(q, 2 * a.queries, d / 2, keys, ahead, s);
   } else {
     for (size_t k = 0; k < kTiles; ++k) {
       Lanes one[T][kTiles];
-      score_tiles<T, 1>(q, 2 * a.queries, d / 2, keys + k * 32, one);
+      score_tiles<T, 1>(q, 2 * a.queries, d / 2, keys + k * 32, k == 0 ? ahead : 0, one);
       for (size_t t = 0; t < T; ++t) s[t][k] = one[t][0];
     }
   }
@@ -188,31 +199,37 @@ inline void attend_group(const AttentionArguments& a, size_t n0, size_t page, La
   float* acc = a.acc + n0 * d;
   constexpr size_t kWide = kParts == 1 ? 4 : 1;
   size_t d0 = 0;
-  for (; d0 + 16 * kWide <= d; d0 += 16 * kWide) add_weighted<T, kWide>(values, d, d0, p, correction, acc);
-  for (; d0 < d; d0 += 16) add_weighted<T, 1>(values, d, d0, p, correction, acc);
+  for (; d0 + 16 * kWide <= d; d0 += 16 * kWide)
+    add_weighted<T, kWide>(values, d, d0, p, correction, ahead, acc);
+  for (; d0 < d; d0 += 16) add_weighted<T, 1>(values, d, d0, p, correction, ahead, acc);
 }
 
 void attend(const AttentionArguments& a) {
   Lanes l[kAttentionQueries];
   for (size_t n = 0; n < a.queries; ++n) l[n] = lanes_set(0);
   for (size_t page = a.page_first; page < a.page_end; ++page) {
+    // With few queries (decoding) the pages come from memory as fast as they are used up.
+    const bool is_fetching = a.queries <= 2 * Unit::kHeads && page + 1 < a.page_end;
+    const ptrdiff_t ahead =
+        is_fetching ? static_cast<const char*>(a.pages[page + 1]) - static_cast<const char*>(a.pages[page])
+                    : 0;
     size_t n = 0;
-    for (; n + Unit::kHeads <= a.queries; n += Unit::kHeads) attend_group<Unit::kHeads>(a, n, page, l);
+    for (; n + Unit::kHeads <= a.queries; n += Unit::kHeads) attend_group<Unit::kHeads>(a, n, page, ahead, l);
     if constexpr (Unit::kHeads > 4) {
       if (n + 4 <= a.queries) {
-        attend_group<4>(a, n, page, l);
+        attend_group<4>(a, n, page, ahead, l);
         n += 4;
       }
       if (n + 3 <= a.queries) {
-        attend_group<3>(a, n, page, l);
+        attend_group<3>(a, n, page, ahead, l);
         n += 3;
       }
     }
     if (n + 2 <= a.queries) {
-      attend_group<2>(a, n, page, l);
+      attend_group<2>(a, n, page, ahead, l);
       n += 2;
     }
-    if (n < a.queries) attend_group<1>(a, n, page, l);
+    if (n < a.queries) attend_group<1>(a, n, page, ahead, l);
   }
   for (size_t n = 0; n < a.queries; ++n) a.l[n] = fold_sum(l[n]);
 }

@@ -12,7 +12,7 @@ namespace cresset::engine {
 namespace {
 
 constexpr size_t kRegister = Unit::kFloats * 4;  // bytes
-constexpr size_t kFewTokens = 7;                 // up to here the packed form is read directly
+constexpr size_t kFewTokens = 24;                // up to here the packed form is read directly
 
 // ---- one block times one token ----
 
@@ -173,32 +173,36 @@ void multiply_group(const GemmArguments& a, size_t panel0, size_t panels, size_t
 
 // ---- few tokens ----
 
-// The sums of T columns (tokens, or what is left of them) with one panel's part, each weight read once.
+// The sums of T columns (tokens, or what is left of them) with one panel's part: each weight is expanded in
+// registers as it comes from memory, which the products then hide.
 template <PackedFormat kFormat, size_t T>
 inline __attribute__((always_inline)) void multiply_few(const unsigned char* panel, int part, size_t blocks,
                                                         const ActivationBlock* const* columns, Float* sums) {
   constexpr bool kWide = is_wide(kFormat);
   constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
+  // Few columns: two chains each, as the sums are exact in any order.
+  constexpr int kChains = T <= 2 ? 2 : 1;
   Float acc[T];
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) acc[t] = Unit::zero();
   for (size_t b = 0; b < blocks; ++b) {
     BlockWeights w;
     load_block<kFormat>(panel, b, part, w);
-#pragma GCC unroll 4
+#pragma GCC unroll 16
     for (size_t t = 0; t < T; ++t) {
       const ActivationBlock& x = columns[t][b * kTokenTile];
       const Float x_scale = Unit::set(x.scale);
 #pragma GCC unroll 2
       for (int h = 0; h < kHalves; ++h) {
         const int32_t bias = kHalves == 1 ? x.bias : h == 0 ? x.half_bias : x.bias - x.half_bias;
-        Int even = zero_point<kFormat>(bias), odd = Unit::int_zero();  // exact in any order
-#pragma GCC unroll 4
-        for (int s = h * kSteps; s < (h + 1) * kSteps; s += 2) {
-          even = Unit::template dot4<kWide>(even, w.q[s], x.q + 4 * s);
-          odd = Unit::template dot4<kWide>(odd, w.q[s + 1], x.q + 4 * s + 4);
-        }
-        acc[t] = Unit::fma(Unit::to_float(Unit::int_add(even, odd)), Unit::mul(w.scale[h], x_scale), acc[t]);
+        Int dot[kChains];
+        dot[0] = zero_point<kFormat>(bias);
+        if constexpr (kChains == 2) dot[1] = Unit::int_zero();
+#pragma GCC unroll 8
+        for (int s = h * kSteps; s < (h + 1) * kSteps; ++s)
+          dot[s % kChains] = Unit::template dot4<kWide>(dot[s % kChains], w.q[s], x.q + 4 * s);
+        if constexpr (kChains == 2) dot[0] = Unit::int_add(dot[0], dot[1]);
+        acc[t] = Unit::fma(Unit::to_float(dot[0]), Unit::mul(w.scale[h], x_scale), acc[t]);
       }
       if constexpr (has_minimum(kFormat)) {
 #pragma GCC unroll 2
@@ -207,8 +211,24 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
       }
     }
   }
-#pragma GCC unroll 4
+#pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) sums[t] = acc[t];
+}
+
+template <PackedFormat kFormat>
+inline void multiply_columns(const unsigned char* panel, int part, size_t blocks,
+                             const ActivationBlock* const* columns, size_t count, Float* sums) {
+  size_t n = 0;
+  if constexpr (Unit::kFewColumns > 4) {
+    for (; n + Unit::kFewColumns <= count; n += Unit::kFewColumns)
+      multiply_few<kFormat, Unit::kFewColumns>(panel, part, blocks, columns + n, sums + n);
+  }
+  for (; n + 4 <= count; n += 4) multiply_few<kFormat, 4>(panel, part, blocks, columns + n, sums + n);
+  if (n + 2 <= count) {
+    multiply_few<kFormat, 2>(panel, part, blocks, columns + n, sums + n);
+    n += 2;
+  }
+  if (n < count) multiply_few<kFormat, 1>(panel, part, blocks, columns + n, sums + n);
 }
 
 template <PackedFormat kFormat>
@@ -223,13 +243,7 @@ void gemm_few(const GemmArguments& a) {
     const unsigned char* panel = a.panels + p * a.panel_bytes;
     for (int part = 0; part < kParts; ++part) {
       Float sums[2 * kFewTokens];
-      size_t n = 0;
-      for (; n + 4 <= count; n += 4) multiply_few<kFormat, 4>(panel, part, blocks, columns + n, sums + n);
-      if (n + 2 <= count) {
-        multiply_few<kFormat, 2>(panel, part, blocks, columns + n, sums + n);
-        n += 2;
-      }
-      if (n < count) multiply_few<kFormat, 1>(panel, part, blocks, columns + n, sums + n);
+      multiply_columns<kFormat>(panel, part, blocks, columns, count, sums);
       float* y = a.y + p * kPanelRows + static_cast<size_t>(part) * Unit::kFloats;
       for (size_t t = 0; t < a.tokens; ++t) {
         finish(y + t * a.y_stride, a.accumulate,

@@ -17,8 +17,9 @@ struct Unit {
 #endif
   static constexpr int kFloats = 16;
   static constexpr size_t kTokens = 12;
-  static constexpr bool kIsCentred = true;  // expanded weights around 128, so that the bias is one load
-  static constexpr size_t kHeads = 6;       // queries that attention in bfloat16 computes at once
+  static constexpr size_t kFewColumns = 12;  // beside a block of weights in registers
+  static constexpr bool kIsCentred = true;   // expanded weights around 128, so that the bias is one load
+  static constexpr size_t kHeads = 6;        // queries that attention in bfloat16 computes at once
   static constexpr size_t kQueries = 4;
   static constexpr size_t kGroup = 4;
   using Float = __m512;

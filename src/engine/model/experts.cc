@@ -64,6 +64,7 @@ void Experts::run(Worker& worker, const ProductScratch& room, const ExpertWeight
     tiles_chosen_.store(0, std::memory_order_relaxed);
     sort(rows, worker.count());
   });
+  worker.barrier();  // the groups are known
   worker.parallel_for(groups_.size() * slices_, 1,
                       [&](size_t unit, size_t) { compute_inner(weights, in, unit, scratch); });
   const size_t out_panels = config_.embedding / kPanelRows;

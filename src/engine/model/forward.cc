@@ -32,12 +32,12 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       kernels_(kernels),
       is_float_(arithmetic == Arithmetic::kFloat32),
       query_scale_(is_float_ ? config.attention_scale : config.attention_scale * kLog2E),
+      gated_(config, kernels, threads, rows_max),
       experts_(config, kernels, arithmetic, threads, rows_max),
       rows_max_(rows_max),
       logits_stride_(round_up(config.vocabulary, 16)),
       query_width_(config.heads * config.head_size),
       kv_width_(config.kv_heads * config.head_size),
-      feed_width_(round_up(config.feed_forward, 16)),
       normed_(rows_max, config.embedding, !is_float_, Rounding::kFine),
       attention_in_(rows_max, query_width_, !is_float_, Rounding::kPlain),
       feed_in_(rows_max, config.feed_forward, !is_float_, Rounding::kPlain),
@@ -50,8 +50,6 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
   query_.resize(rows_max * query_width_);
   key_.resize(rows_max * kv_width_);
   value_.resize(rows_max * kv_width_);
-  gate_.resize(rows_max * feed_width_);
-  up_.resize(rows_max * feed_width_);
   if (config.has_post_norms) block_out_.resize(rows_max * width);
   const size_t pairs = config.rope_size / 2;
   for (const RopeConfig& rope : config.ropes) {
@@ -197,19 +195,8 @@ void Forward::feed_forward_block(Worker& worker, size_t layer) {
     mark(worker, Part::kExperts);
     return;
   }
-  multiply(worker, normed_, rows, Rounding::kPlain,
-           {{&w.gate, gate_.data(), feed_width_, false}, {&w.up, up_.data(), feed_width_, false}});
+  gated_.run(worker, product_scratch_, w.gate, w.up, w.down, normed_, rows, feed_in_);
   mark(worker, Part::kGateUp);
-  const auto activate =
-      config_.activation == Activation::kSilu ? kernels_.silu_multiply : kernels_.gelu_multiply;
-  worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
-    for (size_t t = begin; t < end; ++t) {
-      activate(gate_.data() + t * feed_width_, up_.data() + t * feed_width_, config_.feed_forward,
-               feed_in_.row(t));
-      feed_in_.prepare(kernels_, t, Rounding::kPlain);
-    }
-  });
-  mark(worker, Part::kActivation);
   const bool is_direct = !config_.has_post_norms;
   multiply(worker, feed_in_, rows, Rounding::kPlain,
            {{&w.down, is_direct ? x_.data() : block_out_.data(), config_.embedding, is_direct}});
@@ -398,6 +385,10 @@ void Forward::attend(size_t layer, const Task& task, int thread) {
     if (arguments.page_first < arguments.page_end)
       (is_float_ ? kernels_.attend_float : kernels_.attend)(arguments);
     if (task.partial != kWhole) return;
+    if (task.chunk_end - task.chunk_first == 1) {  // merging into nothing would give the same
+      write_attended(task, part);
+      return;
+    }
     merge(total, part, queries);
   }
   write_attended(task, total);

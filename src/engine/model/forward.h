@@ -17,6 +17,7 @@
 #include "engine/load/weights.h"
 #include "engine/model/config.h"
 #include "engine/model/experts.h"
+#include "engine/model/gated.h"
 #include "engine/model/product.h"
 #include "engine/model/profile.h"
 #include "engine/run/kv_cache.h"
@@ -89,9 +90,10 @@ class Forward {
   Profile* profile_ = nullptr;
   bool is_float_;
   float query_scale_;  // for scores to the base 2, or e in the reference arithmetic
+  Gated gated_;
   Experts experts_;
   std::atomic<size_t> embedded_since_release_{0};  // tokens
-  size_t rows_max_, logits_stride_, query_width_, kv_width_, feed_width_;
+  size_t rows_max_, logits_stride_, query_width_, kv_width_;
 
   // The batch in work.
   std::span<const Run> runs_;
@@ -102,7 +104,7 @@ class Forward {
   std::vector<Task> tasks_;
   std::vector<size_t> split_groups_;  // first task of each query group whose chunks are spread over tasks
 
-  ZeroedVector<float> x_, query_, key_, value_, attended_, gate_, up_, block_out_;
+  ZeroedVector<float> x_, query_, key_, value_, attended_, block_out_;
   Activations normed_, attention_in_, feed_in_, logits_in_;
   ProductScratch product_scratch_;
   std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]

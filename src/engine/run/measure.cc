@@ -90,8 +90,6 @@ std::string_view to_string(Part part) {
       return "attention_output";
     case Part::kGateUp:
       return "gate_up";
-    case Part::kActivation:
-      return "activation";
     case Part::kDown:
       return "down";
     case Part::kExperts:

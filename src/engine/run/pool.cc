@@ -1,5 +1,8 @@
 #include "engine/run/pool.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "base/check.h"
 
 #if defined(__x86_64__)
@@ -19,27 +22,42 @@ void relax() {
 #endif
 }
 
-// Returns when `value` is no longer `old`.
-void wait_while(std::atomic<uint32_t>& value, uint32_t old) {
+// True when `value` stopped being `old` while polling.
+bool poll(const std::atomic<uint32_t>& value, uint32_t old) {
   for (int i = 0; i < kSpins; ++i) {
-    if (value.load(std::memory_order_acquire) != old) return;
+    if (value.load(std::memory_order_acquire) != old) return true;
     relax();
   }
+  return false;
+}
+
+// Returns when `value` is no longer `old`.
+void sleep_while(const std::atomic<uint32_t>& value, uint32_t old) {
   while (value.load(std::memory_order_acquire) == old) value.wait(old, std::memory_order_acquire);
 }
+
+constexpr int kThreadsMax = 255;
+constexpr int kStrikes = 3;
+constexpr sys::Instant kFewerLeast = std::chrono::milliseconds(50), kFewerMost = std::chrono::seconds(1);
 
 }  // namespace
 
 int Worker::count() const {
-  return pool_.threads_;
+  return pool_.active_;
 }
 
-void Worker::barrier() {
-  sys::Env* const clock = pool_.clock_;
-  if (clock == nullptr) return pool_.wait_at_barrier();
-  const sys::Instant begun = clock->now();
-  pool_.wait_at_barrier();
-  waited_ += clock->now() - begun;
+void Worker::wait(uint32_t generation) {
+  sys::Env* const meter = pool_.meter_;
+  const sys::Instant begun = meter == nullptr ? sys::Instant{0} : meter->now();
+  if (!poll(pool_.generation_, generation)) {
+    const sys::Instant asleep = pool_.clock_ == nullptr ? sys::Instant{0} : pool_.clock_->now();
+    sleep_while(pool_.generation_, generation);
+    if (pool_.clock_ != nullptr) {
+      const sys::Instant slept = pool_.clock_->now() - asleep;
+      pool_.slept_ns_[static_cast<size_t>(index_)].fetch_add(slept.count(), std::memory_order_relaxed);
+    }
+  }
+  if (meter != nullptr) waited_ += meter->now() - begun;
 }
 
 std::atomic<size_t>& Worker::begin_phase() {
@@ -51,52 +69,77 @@ std::atomic<size_t>& Worker::begin_phase() {
   return pool_.counters_[current].next;
 }
 
-Pool::Pool(int threads) : threads_(threads) {
-  CHECK(threads >= 1);
+Pool::Pool(int threads, sys::Env* clock)
+    : threads_(threads),
+      active_(threads),
+      clock_(clock),
+      slept_ns_(std::make_unique<std::atomic<int64_t>[]>(static_cast<size_t>(threads))),
+      fewer_for_(kFewerLeast) {
+  CHECK(threads >= 1 && threads <= kThreadsMax);
   for (int i = 1; i < threads; ++i) others_.emplace_back([this, i] { serve(i); });
 }
 
 Pool::~Pool() {
   stopping_.store(true);
-  job_.fetch_add(1, std::memory_order_release);
+  job_.fetch_add(256, std::memory_order_release);
   job_.notify_all();
   for (auto& thread : others_) thread.join();
 }
 
 void Pool::run(const std::function<void(Worker&)>& work) {
+  const sys::Instant begun = clock_ == nullptr ? sys::Instant{0} : clock_->now();
+  active_ = threads_ > 1 && clock_ != nullptr && begun < fewer_until_ ? threads_ - 1 : threads_;
   work_ = &work;
   counters_[0].next.store(0, std::memory_order_relaxed);
-  if (threads_ > 1) {
-    job_.fetch_add(1, std::memory_order_release);
+  for (int i = 0; i < threads_; ++i) slept_ns_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
+  if (active_ > 1) {
+    const uint32_t number = job_.load(std::memory_order_relaxed) / 256 + 1;
+    job_.store(number * 256 + static_cast<uint32_t>(active_), std::memory_order_release);
     job_.notify_all();
   }
   Worker worker(*this, 0);
   work(worker);
-  wait_at_barrier();
+  worker.finish_phase([] {});
+  if (clock_ != nullptr && active_ == threads_ && threads_ > 1) judge(begun, clock_->now());
+}
+
+// A run that took long while a thread slept for most of it: some other thread was not let run.
+void Pool::judge(sys::Instant begun, sys::Instant ended) {
+  int64_t longest = 0;
+  for (int i = 0; i < threads_; ++i)
+    longest = std::max(longest, slept_ns_[static_cast<size_t>(i)].load(std::memory_order_relaxed));
+  if (longest * 5 < (ended - begun).count() * 2) {
+    strikes_ = 0;
+    fewer_for_ = kFewerLeast;
+    return;
+  }
+  if (++strikes_ < kStrikes) return;
+  strikes_ = kStrikes - 1;  // the next trial has one run to do better
+  fewer_until_ = ended + fewer_for_;
+  fewer_for_ = std::min(2 * fewer_for_, kFewerMost);
 }
 
 void Pool::serve(int index) {
   uint32_t seen = 0;
   for (;;) {
-    wait_while(job_, seen);
-    ++seen;
+    if (!poll(job_, seen)) sleep_while(job_, seen);
+    seen = job_.load(std::memory_order_acquire);
     if (stopping_.load()) return;
+    if (static_cast<uint32_t>(index) >= seen % 256) continue;
     Worker worker(*this, index);
     (*work_)(worker);
-    wait_at_barrier();
+    worker.finish_phase([] {});
   }
 }
 
-void Pool::wait_at_barrier() {
-  if (threads_ == 1) return;
-  const uint32_t generation = generation_.load(std::memory_order_acquire);
-  if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(threads_)) {
-    arrived_.store(0, std::memory_order_relaxed);
-    generation_.fetch_add(1, std::memory_order_release);
-    generation_.notify_all();
-    return;
-  }
-  wait_while(generation_, generation);
+bool Pool::arrive() {
+  return arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == static_cast<uint32_t>(active_);
+}
+
+void Pool::release() {
+  arrived_.store(0, std::memory_order_relaxed);
+  generation_.fetch_add(1, std::memory_order_release);
+  if (active_ > 1) generation_.notify_all();
 }
 
 }  // namespace cresset::engine

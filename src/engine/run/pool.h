@@ -1,12 +1,16 @@
 // Pool: the threads that compute. A forward pass is one function run by every thread at once (SPMD); inside
-// it, parallel_for hands out work in chunks and ends with a barrier. Waiting spins briefly and then sleeps,
-// so a busy neighbour on one core does not starve the other.
+// it, parallel_for hands out work in chunks. Waiting spins briefly and then sleeps.
+//
+// A busy neighbour on one core must not hold up the others at every barrier: with a clock, a pool whose
+// threads wait for each other most of the time runs with a thread less for a while, then tries again (what is
+// computed does not depend on the number of threads).
 #pragma once
 
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
@@ -23,51 +27,65 @@ class Worker {
   int index() const { return index_; }
   int count() const;
 
-  // Calls work(begin, end) for chunks of [0, n), each on one thread; returns when all are done on all
-  // threads.
+  // Calls work(begin, end) for chunks of [0, n), each on one thread. Everything of the calls before is done
+  // when the first chunk starts; this call's own is done on all threads when the next call starts, or the run
+  // ends, not when it returns. A single chunk is run by the last thread to arrive, with no barrier of its own
+  // after it: decoding is full of these.
   template <class Work>
   void parallel_for(size_t n, size_t chunk, Work&& work) {
+    if (n == 0) return;
+    if (n <= chunk) return finish_phase([&] { work(size_t{0}, n); });
+    barrier();
     std::atomic<size_t>& next = begin_phase();
     for (size_t begin; (begin = next.fetch_add(chunk, std::memory_order_relaxed)) < n;) {
       work(begin, begin + chunk < n ? begin + chunk : n);
     }
-    barrier();
+    is_open_ = true;
   }
-  // Runs `work` on one thread; the others wait.
-  template <class Work>
-  void single(Work&& work) {
-    if (index_ == 0) work();
-    barrier();
+  // Returns when the calls before are done on all threads.
+  void barrier() {
+    if (is_open_) finish_phase([] {});
   }
-  void barrier();
   // What this thread has waited at barriers, while the pool measures it.
   sys::Instant waited() const { return waited_; }
 
  private:
+  friend class Pool;
+  // A barrier whose last thread does `work` before it lets the others go.
+  template <class Work>
+  void finish_phase(Work&& work);
   std::atomic<size_t>& begin_phase();
+  void wait(uint32_t generation);
+
   Pool& pool_;
   int index_;
   uint32_t phase_ = 0;
+  bool is_open_ = false;  // what was handed out last may still be in work
   sys::Instant waited_{0};
 };
 
 class Pool {
  public:
-  explicit Pool(int threads);  // the caller of run() is thread 0; the pool starts the others
+  // The caller of run() is thread 0; the pool starts the others. Without a clock it always uses all of them.
+  explicit Pool(int threads, sys::Env* clock = nullptr);
   ~Pool();
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
 
   int threads() const { return threads_; }
+  // Of the last run.
+  int threads_used() const { return active_; }
   // Runs `work` on every thread; returns when all have returned. One caller at a time.
   void run(const std::function<void(Worker&)>& work);
-  // Between runs: measures by `clock` how long threads wait; null: does not.
-  void measure_waiting(sys::Env* clock) { clock_ = clock; }
+  // Between runs: measures by `clock` all that threads wait; null: does not.
+  void measure_waiting(sys::Env* clock) { meter_ = clock; }
 
  private:
   friend class Worker;
   void serve(int index);
-  void wait_at_barrier();
+  void judge(sys::Instant begun, sys::Instant ended);
+  bool arrive();  // true on the last thread, which must release()
+  void release();
 
   // Three counters in turn: while one is handed out, the next is already zero and the last may still be read.
   static constexpr uint32_t kCounters = 3;
@@ -75,15 +93,32 @@ class Pool {
     std::atomic<size_t> next{0};
   };
 
-  int threads_;
-  sys::Env* clock_ = nullptr;
+  const int threads_;
+  int active_;  // threads of this run
+  sys::Env* const clock_;
+  sys::Env* meter_ = nullptr;
   std::vector<std::thread> others_;
   const std::function<void(Worker&)>* work_ = nullptr;
   Counter counters_[kCounters];
   alignas(64) std::atomic<uint32_t> arrived_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};  // of the barrier
-  alignas(64) std::atomic<uint32_t> job_{0};         // odd numbers never used: increments start a run
+  // A run's number times 256 plus how many threads take part. A thread that does not may miss runs.
+  alignas(64) std::atomic<uint32_t> job_{0};
   std::atomic<bool> stopping_{false};
+
+  // How long each thread of this run slept at barriers.
+  std::unique_ptr<std::atomic<int64_t>[]> slept_ns_;
+  int strikes_ = 0;  // runs in which waiting was most of the time, one after another
+  sys::Instant fewer_until_{0}, fewer_for_{0};
 };
+
+template <class Work>
+void Worker::finish_phase(Work&& work) {
+  is_open_ = false;
+  const uint32_t generation = pool_.generation_.load(std::memory_order_acquire);
+  if (!pool_.arrive()) return wait(generation);
+  work();
+  pool_.release();
+}
 
 }  // namespace cresset::engine

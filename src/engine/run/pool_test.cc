@@ -2,7 +2,11 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <numeric>
+#include <thread>
+
+#include "testing/ticking_env.h"
 
 namespace cresset::engine {
 namespace {
@@ -52,18 +56,74 @@ TEST(Pool, EveryThreadRunsTheFunctionOnceWithItsOwnIndex) {
   }
 }
 
-TEST(Pool, SingleWorkIsDoneOnceAndSeenByAll) {
+TEST(Pool, ASingleChunkIsDoneOnceAndSeenByAll) {
   Pool pool(3);
   int value = 0;
   std::atomic<int> seen{0};
   pool.run([&](Worker& worker) {
     for (int i = 1; i <= 200; ++i) {
-      worker.single([&] { value = i; });
+      worker.parallel_for(1, 1, [&](size_t, size_t) { value = i; });
       if (value == i) ++seen;
-      worker.barrier();
+      worker.parallel_for(3, 1, [](size_t, size_t) {});  // keeps the next writer away until all have looked
     }
   });
   EXPECT_EQ(seen, 600);
+}
+
+// Phases of one chunk, of many and of none in every order: each sees all of the one before.
+TEST(Pool, EachPhaseSeesAllOfTheOneBefore) {
+  Pool pool(3);
+  std::vector<size_t> sizes;
+  for (size_t i = 0; i < 600; ++i) sizes.push_back(i * 7919 % 5 == 0 ? 1 : i * 104729 % 23);
+  std::vector<int> now(32, 0), before(32, 0);
+  std::atomic<int> wrong{0};
+  pool.run([&](Worker& worker) {
+    std::vector<int>* from = &before;
+    std::vector<int>* to = &now;
+    for (size_t i = 0; i < sizes.size(); ++i) {
+      if (sizes[i] == 0) continue;
+      worker.parallel_for(32, sizes[i] == 1 ? 32 : sizes[i], [&](size_t begin, size_t end) {
+        for (size_t k = begin; k < end; ++k) {
+          if ((*from)[(k + 1) % 32] != (*from)[k]) ++wrong;
+          (*to)[k] = (*from)[(k + 1) % 32] + 1;
+        }
+      });
+      std::swap(from, to);
+    }
+    worker.barrier();
+    if ((*from)[0] == 0) ++wrong;
+  });
+  EXPECT_EQ(wrong, 0);
+}
+
+TEST(Pool, DoesWithoutAThreadThatIsNotLetRunAndTriesItAgain) {
+  testing::TickingEnv clock(std::chrono::milliseconds(1));
+  Pool pool(2, &clock);
+  const auto let_pass = [&](int milliseconds) {
+    for (int i = 0; i < milliseconds; ++i) clock.now();
+  };
+  // Thread 1 is held up until thread 0 has gone to sleep at the barrier (the run's second look at the clock),
+  // and for long after.
+  const auto run_held_up = [&] {
+    const int64_t before = clock.reads();
+    pool.run([&](Worker& worker) {
+      if (worker.index() == 0) return;
+      while (clock.reads() < before + 2) std::this_thread::yield();
+      let_pass(100);
+    });
+  };
+  for (int i = 0; i < 3; ++i) {
+    run_held_up();
+    EXPECT_EQ(pool.threads_used(), 2);
+  }
+  int calls = 0;
+  pool.run([&](Worker& worker) { calls += 1 + worker.index() + 10 * worker.count(); });
+  EXPECT_EQ(pool.threads_used(), 1);
+  EXPECT_EQ(calls, 11);
+  let_pass(60);
+  std::atomic<int> both{0};
+  pool.run([&](Worker&) { ++both; });
+  EXPECT_EQ(both, 2);
 }
 
 TEST(Pool, NothingToDoIsDone) {
