@@ -108,7 +108,7 @@ struct PartWhole {
 struct Finished {
   int choice = 0;
   FinishReason reason = FinishReason::kStop;
-  Usage usage{};            // of this choice: its completion tokens; the prompt's tokens
+  Usage usage{};            // this choice's completion, its prompt; cached: of all prompts so far
   std::string stop_text{};  // of kStopText
   Json extras{};            // what else the answer's end says, in the dialect of who answers
   bool operator==(const Finished&) const = default;

@@ -95,6 +95,7 @@ struct Request {
   bool echo = false;                // completions: the prompt's text first
   bool stream = false;
   bool include_usage = false;  // a last event with usage in a stream
+  std::string tenant{};        // set by the gateway, never by a client: whose caches may be used
   std::string user{};          // opaque to us: for the ledger
   Json template_kwargs{};      // chat_template_kwargs: an object or null
 

@@ -201,8 +201,9 @@ class LocalEngine final : public Engine {
         .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
         .queue_max = queue_max_,
         .step_tokens_max = rows_max};
-    scheduler_ = std::make_unique<Scheduler>(scheduling, *pool_, *forward_, *cache_, *tokenizer_, kernels_,
-                                             config.vocabulary);
+    scheduler_ = std::make_unique<Scheduler>(
+        scheduling,
+        SchedulerParts{env_, *pool_, *forward_, *cache_, *tokenizer_, kernels_, config.vocabulary});
     fingerprint_ = make_fingerprint();
     preparer_ = std::thread([this] { prepare(); });
     return {};
@@ -306,6 +307,7 @@ class LocalEngine final : public Engine {
                       std::vector<std::vector<Logits>>& out) {
     size_t pages = 0;
     for (const auto& s : sequences) pages += (s.size() + kPagePositions - 1) / kPagePositions;
+    scheduler_->make_room(pages);
     CRESSET_TRY_STATUS(check_pages(pages));
     constexpr size_t kRows = 64;  // of a pass whose logits are all held at once
     std::vector<KvSequence> kv(sequences.size());
@@ -359,6 +361,7 @@ class LocalEngine final : public Engine {
                         static_cast<size_t>(depth), is_decode};
     Result<double> seconds;
     scheduler_->call([&] {
+      scheduler_->make_room(cache_->pages_max());  // the same memory for every measurement
       seconds = time_course({env_, *pool_, *forward_, *cache_, file_.config.vocabulary}, course, profile);
     });
     if (!seconds) return tl::unexpected(seconds.error());

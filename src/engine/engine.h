@@ -61,9 +61,13 @@ struct ModelCard {
 
 struct EngineStats {
   int running = 0, waiting = 0;
-  uint64_t kv_bytes_used = 0, kv_bytes_max = 0;
+  uint64_t kv_bytes_used = 0, kv_bytes_max = 0;  // used: by sequences that are being computed
+  uint64_t kv_bytes_cached = 0;                  // of those that ended; given back when others need them
   uint64_t weights_bytes = 0;
-  uint64_t prompt_tokens_total = 0, generated_tokens_total = 0, steps_total = 0;
+  uint64_t prompt_tokens_total = 0, generated_tokens_total = 0, steps_total = 0;  // computed
+  // Prompt tokens that were looked for in the prefix tree, and found.
+  uint64_t prefix_queries_total = 0, prefix_hits_total = 0;
+  uint64_t preemptions_total = 0;  // sequences put back to the queue for memory
 };
 
 // One request to answer. Each prompt and choice is a sequence of its own, computed together.

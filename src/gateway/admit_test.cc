@@ -65,6 +65,17 @@ TEST(Admission, RefusesPagesOfOtherOrigins) {
             403);
 }
 
+// What a key's holder has said is cached for that key alone.
+TEST(Admission, ARequestBelongsToItsKey) {
+  GatewayBench bench(true, two_keys());
+  auto call =
+      bench.send("POST", "/v1/chat/completions", kChat,
+                 {{"Content-Type", "application/json"}, {"Authorization", "Bearer key-for-everything"}});
+  bench.settle();
+  ASSERT_EQ(bench.jobs().size(), 1u);
+  EXPECT_EQ(bench.jobs()[0]->request.tenant, "all");
+}
+
 TEST(Admission, BelievesABrowserThatSaysWhereARequestComesFrom) {
   GatewayBench bench;
   EXPECT_EQ(

@@ -163,6 +163,7 @@ Verdict Gateway::decode(const std::shared_ptr<Exchange>& exchange) {
 Verdict Gateway::take_decoded(Exchange& exchange, wire::Decoded<chat::Request> decoded) {
   if (!decoded) return refuse(exchange, decoded.error());
   exchange.request = std::move(*decoded);
+  exchange.request.tenant = exchange.principal->name;
   const Endpoint& endpoint = *exchange.target.endpoint;
   if (!exchange.target.id.empty()) {  // of a dialect that says so in the address
     exchange.request.model = exchange.target.id;

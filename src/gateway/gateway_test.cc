@@ -280,6 +280,9 @@ TEST(Gateway, CountsWhatHappened) {
   for (const char* line :
        {"cresset_num_requests_running{model_name=\"small:latest\"} ",
         "cresset_kv_cache_usage_perc{model_name=\"small:latest\"} 0.25\n",
+        "cresset_prefix_cache_queries_total{model_name=\"small:latest\"} ",
+        "cresset_prefix_cache_hits_total{model_name=\"small:latest\"} ",
+        "cresset_num_preemptions_total{model_name=\"small:latest\"} ",
         "cresset_prompt_tokens_total{model_name=\"small:latest\"} 5\n",
         "cresset_generation_tokens_total{model_name=\"small:latest\"} 3\n",
         "cresset_request_success_total{model_name=\"small:latest\",finished_reason=\"length\"} 1\n",

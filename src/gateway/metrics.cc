@@ -107,6 +107,12 @@ std::string Metrics::write(const std::vector<provider::LoadedModel>& loaded, siz
     for (const provider::LoadedModel& m : loaded)
       line(out, name, label("model_name", m.name), value_of(m.stats));
   };
+  const auto engine_counter = [&](std::string_view name, std::string_view help,
+                                  uint64_t engine::EngineStats::* field) {
+    head(out, name, "counter", help);
+    for (const provider::LoadedModel& m : loaded)
+      line(out, name, label("model_name", m.name), std::to_string(m.stats.*field));
+  };
   const auto counter = [&](std::string_view name, std::string_view help, uint64_t Series::* field) {
     head(out, name, "counter", help);
     for (const auto& [model, s] : models_)
@@ -125,6 +131,14 @@ std::string Metrics::write(const std::vector<provider::LoadedModel>& loaded, siz
                       ? 0.0
                       : static_cast<double>(s.kv_bytes_used) / static_cast<double>(s.kv_bytes_max));
   });
+  gauge("cresset_kv_cache_prefix_bytes", "Cached keys and values that no request is using.",
+        [](const engine::EngineStats& s) { return std::to_string(s.kv_bytes_cached); });
+  engine_counter("cresset_prefix_cache_queries_total", "Prompt tokens looked for in the prefix cache.",
+                 &engine::EngineStats::prefix_queries_total);
+  engine_counter("cresset_prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
+                 &engine::EngineStats::prefix_hits_total);
+  engine_counter("cresset_num_preemptions_total", "Requests put back to the queue for memory.",
+                 &engine::EngineStats::preemptions_total);
   gauge("cresset_weights_bytes", "Bytes of the loaded weights.",
         [](const engine::EngineStats& s) { return std::to_string(s.weights_bytes); });
   counter("cresset_prompt_tokens_total", "Prompt tokens of finished answers.", &Series::prompt_tokens);

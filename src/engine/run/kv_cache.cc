@@ -48,11 +48,17 @@ void KvCache::give_back(std::unique_ptr<KvPage> page) {
 }
 
 void KvSequence::reserve(KvCache& cache, size_t end) {
-  while (pages.size() * kPagePositions < end) pages.push_back(cache.take());
+  while (pages.size() * kPagePositions < end) add_own(cache.take());
+}
+
+void KvSequence::add_own(std::unique_ptr<KvPage> page) {
+  pages.push_back(page.get());
+  own.push_back(std::move(page));
 }
 
 void KvSequence::release(KvCache& cache) {
-  for (auto& page : pages) cache.give_back(std::move(page));
+  for (auto& page : own) cache.give_back(std::move(page));
+  own.clear();
   pages.clear();
   length = 0;
 }

@@ -4,7 +4,8 @@
 // [pair of dimensions][64 positions][2] (so that a vector of scores is 16 positions), then the values as
 // [pair of positions][dimension][2]. In float32 (the reference arithmetic): the keys as
 // [tile][dimension][16], then the values [64][dimension]. In 8 or 4 bits: see kernel/kv_page.h. Pages are
-// recycled, never shrunk below what is in use; a byte budget bounds them. Owned by the engine's leader.
+// recycled, never shrunk below what is in use; a byte budget bounds them. A sequence reads shared pages
+// (prefix_tree.h) and then its own. Owned by the engine's leader.
 #pragma once
 
 #include <cstddef>
@@ -57,13 +58,18 @@ class KvCache {
   std::vector<std::unique_ptr<KvPage>> spare_;
 };
 
-// One sequence's pages. Positions [0, length) are written.
+// One sequence's pages: `pages` is what a forward pass reads and writes, shared ones first, then `own`.
+// Positions [0, length) are written.
 struct KvSequence {
-  std::vector<std::unique_ptr<KvPage>> pages;
+  std::vector<KvPage*> pages;
+  std::vector<std::unique_ptr<KvPage>> own;
   size_t length = 0;
 
-  // Makes room for positions up to `end`.
+  size_t shared() const { return pages.size() - own.size(); }
+  // Makes room for positions up to `end` with pages of its own.
   void reserve(KvCache& cache, size_t end);
+  void add_own(std::unique_ptr<KvPage> page);
+  // Gives its own pages back and forgets the shared ones.
   void release(KvCache& cache);
 };
 

@@ -1,58 +1,40 @@
 #include "engine/run/scheduler.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
+#include <chrono>
+#include <map>
+#include <string_view>
+#include <utility>
 
 #include "base/check.h"
-#include "base/text.h"
 
 namespace cresset::engine {
+namespace {
 
-struct Scheduler::Answer {
-  Job job;
-  int prompt_tokens = 0;  // of all prompts
-  bool is_started = false;
+// Positions that an open-ended answer is promised at a time.
+constexpr size_t kGrowthPositions = 4 * kPagePositions;
+// Prompt rows a step where each row's logits are wanted: for the memory's sake.
+constexpr size_t kReportedRows = 32;
+
+uint64_t pages_for(size_t positions) {
+  return (positions + kPagePositions - 1) / kPagePositions;
+}
+
+}  // namespace
+
+struct Scheduler::Batch {
+  std::vector<Run> runs;
+  std::vector<Sequence*> of_run;
+  std::vector<Token> tokens;
+  std::vector<size_t> logit_rows;
+  size_t decodes = 0;
+  size_t prompt_tokens() const { return tokens.size() - decodes; }
 };
 
-struct Scheduler::Sequence {
-  Sequence(std::shared_ptr<Answer> a, int c, std::vector<Token> prompt, uint64_t seed, const Kernels& kernels)
-      : answer(std::move(a)),
-        choice(c),
-        tokens(std::move(prompt)),
-        prompt_size(tokens.size()),
-        sampler(answer->job.request.sampling, seed, c, kernels),
-        text(answer->job.request.stop) {
-    sampler.see_prompt(tokens);
-  }
-  const chat::Request& request() const { return answer->job.request; }
-  bool wants_reports() const { return request().logprobs; }
-  bool wants_prompt_reports() const { return request().echo && request().logprobs; }
-  size_t generated() const { return tokens.size() - prompt_size; }
-
-  std::shared_ptr<Answer> answer;
-  int choice;
-  std::vector<Token> tokens;  // prompt, then answer
-  size_t prompt_size;
-  size_t tokens_max = 0;  // of the answer
-  uint64_t pages = 0;     // promised
-  KvSequence kv;
-  Sampler sampler;
-  AnswerText text;
-  std::vector<chat::TokenReport> prompt_reports;
-  bool is_done = false;
-};
-
-Scheduler::Scheduler(const SchedulerOptions& options, Pool& pool, Forward& forward, KvCache& cache,
-                     const Tokenizer& tokenizer, const Kernels& kernels, size_t vocabulary)
-    : options_(options),
-      pool_(pool),
-      forward_(forward),
-      cache_(cache),
-      tokenizer_(tokenizer),
-      kernels_(kernels),
-      vocabulary_(vocabulary) {
-  stats_.kv_bytes_max = cache.bytes_max();
+Scheduler::Scheduler(const SchedulerOptions& options, const SchedulerParts& parts)
+    : options_(options), parts_(parts), tree_(parts.cache), pace_({.tokens_max = options.step_tokens_max}) {
+  totals_.kv_bytes_max = parts_.cache.bytes_max();
+  stats_ = totals_;
   leader_ = std::thread([this] { lead(); });
 }
 
@@ -135,7 +117,8 @@ bool Scheduler::collect() {
     int choice = 0;
     for (const auto& prompt : prepared.prompts) {
       for (int c = 0; c < choices; ++c) {
-        waiting_.push_back(std::make_unique<Sequence>(answer, choice++, prompt, prepared.seed, kernels_));
+        waiting_.push_back(
+            std::make_unique<Sequence>(answer, choice++, prompt, prepared.seed, parts_.kernels));
       }
     }
   }
@@ -146,127 +129,288 @@ bool Scheduler::collect() {
 }
 
 void Scheduler::drop_cancelled() {
-  std::erase_if(waiting_, [](const auto& s) { return s->answer->job.cancel.is_cancelled(); });
+  std::erase_if(waiting_, [](const auto& s) { return s->is_cancelled(); });
   for (auto& s : running_) {
-    if (!s->answer->job.cancel.is_cancelled()) continue;
+    if (!s->is_cancelled()) continue;
     release(*s);
     s->is_done = true;
   }
   std::erase_if(running_, [](const auto& s) { return s->is_done; });
 }
 
+// ---- admission and memory
+
 void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < options_.sequences_max) {
-    Sequence& s = *waiting_.front();
-    const size_t room = options_.context - s.prompt_size;
-    s.tokens_max =
-        s.request().tokens_max ? std::min(room, static_cast<size_t>(*s.request().tokens_max)) : room;
-    // The last token of an answer is never fed back: its key is not needed.
-    const size_t positions = s.prompt_size + (s.tokens_max > 0 ? s.tokens_max - 1 : 0);
-    s.pages = (positions + kPagePositions - 1) / kPagePositions;
-    if (s.pages > cache_.pages_max()) {
-      s.answer->job.sink->on_event(chat::Failed{
-          {Code::kLimit,
-           "this request may need " + std::to_string(s.pages * cache_.shape().page_bytes() >> 20) +
-               " MiB of key-value cache, the limit is " + std::to_string(cache_.bytes_max() >> 20) +
-               " MiB; ask for fewer tokens or raise own_engine.kv_bytes_max",
-           {}}});
-      s.answer->job.cancel.cancel();
-      std::erase_if(waiting_, [](const auto& w) { return w->answer->job.cancel.is_cancelled(); });
+    const auto next = waiting_.begin() + static_cast<std::ptrdiff_t>(choose_next());
+    Sequence& s = **next;
+    plan_answer(s);
+    if (s.pages_promised > parts_.cache.pages_max()) {
+      refuse(s);
       continue;
     }
-    if (pages_promised_ + s.pages > cache_.pages_max()) return;
-    pages_promised_ += s.pages;
-    running_.push_back(std::move(waiting_.front()));
-    waiting_.pop_front();
+    if (!try_admit(s)) return;  // and nobody overtakes it: a large one is not starved
+    running_.push_back(std::move(*next));
+    waiting_.erase(next);
   }
 }
 
-void Scheduler::release(Sequence& sequence) {
-  sequence.kv.release(cache_);
-  pages_promised_ -= sequence.pages;
-  sequence.pages = 0;
+size_t Scheduler::choose_next() const {
+  if (waiting_.front()->is_put_back) return 0;
+  std::map<std::string_view, size_t> running;
+  for (const auto& s : running_) ++running[s->tenant()];
+  size_t best = 0;
+  for (size_t i = 1; i < waiting_.size(); ++i) {
+    if (running[waiting_[i]->tenant()] < running[waiting_[best]->tenant()]) best = i;
+  }
+  return best;
 }
+
+// How long the answer may be, and how many pages it is promised to begin with.
+void Scheduler::plan_answer(Sequence& s) const {
+  size_t room = options_.context - s.prompt_size;
+  s.is_open_ended = !s.request().tokens_max;
+  if (s.is_open_ended) {
+    const size_t positions = parts_.cache.pages_max() * kPagePositions;
+    if (positions >= s.prompt_size) room = std::min(room, positions - s.prompt_size + 1);
+    s.tokens_max = room;
+  } else {
+    s.tokens_max = std::min(room, static_cast<size_t>(*s.request().tokens_max));
+  }
+  // The last token of an answer is never fed back: its key is not needed.
+  size_t positions = s.prompt_size + (s.tokens_max > 0 ? s.tokens_max - 1 : 0);
+  if (s.is_open_ended) positions = std::min(positions, s.tokens.size() + kGrowthPositions);
+  s.pages_promised = pages_for(positions);
+}
+
+bool Scheduler::try_admit(Sequence& s) {
+  if (!s.wants_prompt_reports()) {
+    tree_.open(s.path, s.tenant());
+    for (auto next = s.next_page(); tree_.look(s.path, next) == PrefixTree::Next::kStored;
+         next = s.next_page()) {
+      s.kv.pages.push_back(tree_.take(s.path, next));
+      s.kv.length += kPagePositions;
+    }
+  }
+  if (pages_owed() + s.pages_promised - s.kv.pages.size() <= tree_.pages_available()) return true;
+  release(s);
+  return false;
+}
+
+void Scheduler::refuse(Sequence& s) {
+  const auto mib = [](uint64_t bytes) { return std::to_string(bytes >> 20); };
+  s.answer->job.sink->on_event(
+      chat::Failed{{Code::kLimit,
+                    "this request may need " + mib(s.pages_promised * parts_.cache.shape().page_bytes()) +
+                        " MiB of key-value cache, the limit is " + mib(parts_.cache.bytes_max()) +
+                        " MiB; ask for fewer tokens or raise own_engine.kv_bytes_max",
+                    {}}});
+  s.answer->job.cancel.cancel();
+  std::erase_if(waiting_, [](const auto& w) { return w->is_cancelled(); });
+}
+
+// Promised and not yet taken.
+uint64_t Scheduler::pages_owed() const {
+  uint64_t pages = 0;
+  for (const auto& s : running_) pages += s->pages_promised - s->kv.pages.size();
+  return pages;
+}
+
+// Every sequence that needs a page beyond its promise now gets one more, or the youngest open-ended one is
+// put back, which may be itself.
+void Scheduler::make_growth_possible() {
+  for (size_t i = 0; i < running_.size();) {
+    Sequence& s = *running_[i];
+    if (!s.is_decoding() || s.kv.length / kPagePositions < s.pages_promised) {
+      ++i;
+      continue;
+    }
+    if (pages_owed() < tree_.pages_available()) {
+      ++s.pages_promised;
+      ++i;
+      continue;
+    }
+    size_t youngest = running_.size() - 1;
+    while (!running_[youngest]->is_open_ended) --youngest;  // s is
+    put_back(youngest);
+  }
+}
+
+void Scheduler::put_back(size_t index) {
+  Sequence& s = *running_[index];
+  release(s);
+  if (s.generated() == 0) s.prompt_reports.clear();
+  s.is_put_back = true;
+  waiting_.push_front(std::move(running_[index]));
+  running_.erase(running_.begin() + static_cast<std::ptrdiff_t>(index));
+  ++totals_.preemptions_total;
+}
+
+void Scheduler::release(Sequence& s) {
+  if (s.path.is_open()) {
+    const size_t begin = s.kv.shared() * kPagePositions;
+    if (s.kv.own.size() == 1 && s.kv.length > begin) {
+      s.kv.pages.pop_back();
+      tree_.keep_partial(s.path, std::span<const Token>(s.tokens).subspan(begin, s.kv.length - begin),
+                         std::move(s.kv.own.back()));
+      s.kv.own.pop_back();
+    }
+    tree_.close(s.path);
+  }
+  s.kv.release(parts_.cache);
+  s.pages_promised = 0;
+}
+
+// ---- a step
 
 void Scheduler::step() {
-  std::vector<Run> runs;
-  std::vector<Sequence*> of_run;
-  std::vector<Token> batch;
-  std::vector<size_t> logit_rows;
-  const auto add_run = [&](Sequence& s, size_t rows) {
-    const size_t first = s.kv.length;
-    s.kv.reserve(cache_, first + rows);
-    runs.push_back({&s.kv, batch.size(), rows});
-    of_run.push_back(&s);
-    const bool is_last = first + rows == s.tokens.size();
-    for (size_t i = 0; i < rows; ++i) {
-      if (s.wants_prompt_reports() ? first + i < s.prompt_size : false) {
-        logit_rows.push_back(batch.size() + i);
-      } else if (is_last && i + 1 == rows) {
-        logit_rows.push_back(batch.size() + i);
-      }
-    }
-    batch.insert(batch.end(), s.tokens.begin() + static_cast<std::ptrdiff_t>(first),
-                 s.tokens.begin() + static_cast<std::ptrdiff_t>(first + rows));
-  };
+  make_growth_possible();
+  Batch batch;
   for (auto& s : running_) {
-    if (s->kv.length + 1 == s->tokens.size() && s->generated() > 0 && batch.size() < options_.step_tokens_max)
-      add_run(*s, 1);
+    if (s->is_decoding()) add_run(batch, *s, 1);
   }
-  const size_t budget =
-      batch.empty() ? options_.step_tokens_max
-                    : std::min(options_.step_tokens_max, batch.size() + options_.step_tokens_beside_decode);
-  for (auto& s : running_) {
-    if (s->generated() > 0 || batch.size() >= budget) continue;
-    // Reports of a prompt need the logits of every row: in small pieces, for the memory's sake.
-    const size_t most =
-        s->wants_prompt_reports() ? std::min<size_t>(32, budget - batch.size()) : budget - batch.size();
-    add_run(*s, std::min(s->prompt_size - s->kv.length, most));
-  }
-  const size_t stride = forward_.logits_stride();
-  logits_.resize(std::max<size_t>(1, logit_rows.size()) * stride);
-  std::vector<size_t> first_position;
-  size_t prompt_tokens = 0;
-  for (size_t r = 0; r < runs.size(); ++r) {
-    first_position.push_back(runs[r].sequence->length);
-    if (of_run[r]->generated() == 0) prompt_tokens += runs[r].rows;
-  }
-  forward_.run(pool_, runs, batch, logit_rows, logits_.data());
+  batch.decodes = batch.tokens.size();
+  plan_prompts(batch);
+  if (batch.tokens.empty()) return;  // all were put back
+  const size_t stride = parts_.forward.logits_stride();
+  logits_.resize(std::max<size_t>(1, batch.logit_rows.size()) * stride);
+  const sys::Instant begun = parts_.clock.now();
+  parts_.forward.run(parts_.pool, batch.runs, batch.tokens, batch.logit_rows, logits_.data());
+  answer(batch);
+  pace_.learn(batch.decodes, batch.prompt_tokens(),
+              std::chrono::duration<double>(parts_.clock.now() - begun).count());
+  ++totals_.steps_total;
+}
 
-  // Sampling is independent for each sequence: spread it over the pool, then send the events in order.
-  std::vector<std::vector<chat::Event>> events(runs.size());
-  std::vector<size_t> first_logit(runs.size() + 1, 0);
-  for (size_t r = 0, i = 0; r < runs.size(); ++r) {
-    while (i < logit_rows.size() && logit_rows[i] < runs[r].first_row + runs[r].rows) ++i;
+// Shares the step's prompt tokens out: the oldest prompt gets half, and what the others leave.
+void Scheduler::plan_prompts(Batch& batch) {
+  std::vector<Sequence*> prompts;
+  for (auto& s : running_) {
+    if (!s->is_decoding()) prompts.push_back(s.get());
+  }
+  if (prompts.empty()) return;
+  size_t budget = std::min(options_.step_tokens_max - batch.decodes, pace_.prompt_tokens(batch.decodes));
+  std::stable_sort(prompts.begin() + 1, prompts.end(),
+                   [](const Sequence* a, const Sequence* b) { return a->remaining() < b->remaining(); });
+  std::vector<size_t> rows(prompts.size());
+  rows[0] = plan_prompt(*prompts[0], prompts.size() == 1 ? budget : (budget + 1) / 2);
+  budget -= rows[0];
+  for (size_t i = 1; i < prompts.size() && budget > 0; ++i) {
+    rows[i] = plan_prompt(*prompts[i], budget);
+    budget -= rows[i];
+  }
+  if (rows[0] > 0 && budget > 0) {
+    if (const size_t more = plan_prompt(*prompts[0], rows[0] + budget); more > 0) rows[0] = more;
+  }
+  for (size_t i = 0; i < prompts.size(); ++i) {
+    if (rows[i] > 0) add_run(batch, *prompts[i], rows[i]);
+  }
+}
+
+// How many rows the sequence computes next, and claims their pages; 0: it waits for another's page.
+size_t Scheduler::plan_prompt(Sequence& s, size_t rows_max) {
+  if (s.wants_prompt_reports()) return std::min({s.remaining(), rows_max, kReportedRows});
+  if (rows_max == 0 || !take_prefix(s)) return 0;
+  size_t end = s.kv.length + std::min(s.remaining(), rows_max);
+  // Whole pages, where there is one, so that others can go on with them.
+  if (const size_t border = end / kPagePositions * kPagePositions;
+      end < s.tokens.size() && border > s.kv.length)
+    end = border;
+  for (size_t page = s.path.pages() + s.path.claims();
+       page * kPagePositions < end && (page + 1) * kPagePositions <= s.tokens.size(); ++page) {
+    if (!tree_.claim(s.path, s.page_tokens(page))) break;
+  }
+  return end - s.kv.length;
+}
+
+// Moves the sequence on over all pages that are there; false: the next one is being computed.
+bool Scheduler::take_prefix(Sequence& s) {
+  if (!s.kv.own.empty() || s.path.claims() > 0) return true;
+  for (;;) {
+    const std::span<const Token> next = s.next_page();
+    switch (tree_.look(s.path, next)) {
+      case PrefixTree::Next::kClaimed:
+        return false;
+      case PrefixTree::Next::kStored:
+        s.kv.pages.push_back(tree_.take(s.path, next));
+        s.kv.length += kPagePositions;
+        continue;
+      case PrefixTree::Next::kAbsent:
+        break;
+    }
+    size_t positions = 0;
+    if (auto page = tree_.begin_page(s.path, next, positions)) {
+      s.kv.add_own(std::move(page));
+      s.kv.length += positions;
+    }
+    return true;
+  }
+}
+
+void Scheduler::add_run(Batch& batch, Sequence& s, size_t rows) {
+  const size_t first = s.kv.length, end = first + rows;
+  if (s.path.is_open() && s.counted == 0) totals_.prefix_queries_total += s.prompt_size;
+  totals_.prefix_hits_total += s.count_cached(rows);
+  const uint64_t pages = pages_for(end);
+  if (pages > s.kv.pages.size()) CHECK(tree_.make_room(pages - s.kv.pages.size()));  // as promised
+  s.kv.reserve(parts_.cache, end);
+  if (s.generated() == 0) totals_.prompt_tokens_total += rows;
+  const size_t first_row = batch.tokens.size();
+  batch.runs.push_back({&s.kv, first_row, rows});
+  batch.of_run.push_back(&s);
+  for (size_t i = 0; i < rows; ++i) {
+    const bool is_reported = s.wants_prompt_reports() && s.generated() == 0;
+    if (is_reported || first + i + 1 == s.tokens.size()) batch.logit_rows.push_back(first_row + i);
+  }
+  const auto from = s.tokens.begin() + static_cast<std::ptrdiff_t>(first);
+  batch.tokens.insert(batch.tokens.end(), from, from + static_cast<std::ptrdiff_t>(rows));
+}
+
+// Sampling is independent for each sequence: it is spread over the pool, then the events are sent in order.
+void Scheduler::answer(Batch& batch) {
+  const size_t stride = parts_.forward.logits_stride(), runs = batch.runs.size();
+  std::vector<std::vector<chat::Event>> events(runs);
+  std::vector<size_t> first_logit(runs + 1, 0);
+  for (size_t r = 0, i = 0; r < runs; ++r) {
+    while (i < batch.logit_rows.size() && batch.logit_rows[i] < batch.runs[r].first_row + batch.runs[r].rows)
+      ++i;
     first_logit[r + 1] = i;
   }
-  pool_.run([&](Worker& worker) {
-    worker.parallel_for(runs.size(), 1, [&](size_t begin, size_t end) {
+  parts_.pool.run([&](Worker& worker) {
+    worker.parallel_for(runs, 1, [&](size_t begin, size_t end) {
       for (size_t r = begin; r < end; ++r) {
         const size_t rows = first_logit[r + 1] - first_logit[r];
         if (rows == 0) continue;
-        Sequence& s = *of_run[r];
+        Sequence& s = *batch.of_run[r];
         float* at = logits_.data() + first_logit[r] * stride;
         if (s.wants_prompt_reports() && s.generated() == 0) {
-          report_prompt(s, first_position[r], {at, rows * stride}, rows);
+          s.report_prompt(parts_.tokenizer, s.kv.length - rows, {at, rows * stride}, rows, stride,
+                          parts_.vocabulary);
         }
         if (s.kv.length == s.tokens.size())
-          handle_logits(s, {at + (rows - 1) * stride, vocabulary_}, events[r]);
+          s.handle_logits(parts_.tokenizer, {at + (rows - 1) * stride, parts_.vocabulary}, events[r]);
       }
     });
   });
-  size_t generated = 0;
-  for (size_t r = 0; r < runs.size(); ++r) {
-    Sequence& s = *of_run[r];
-    if (s.generated() > 0 && s.tokens.size() > s.kv.length) ++generated;
+  for (size_t r = 0; r < runs; ++r) {
+    Sequence& s = *batch.of_run[r];
+    if (s.tokens.size() > s.kv.length && first_logit[r + 1] > first_logit[r] && s.generated() > 0)
+      ++totals_.generated_tokens_total;
+    share_full_pages(s);
     send(*s.answer, events[r]);
     if (s.is_done) release(s);
   }
   std::erase_if(running_, [](const auto& s) { return s->is_done; });
-  const std::lock_guard lock(mutex_);
-  ++stats_.steps_total;
-  stats_.generated_tokens_total += generated;
-  stats_.prompt_tokens_total += prompt_tokens;
+}
+
+void Scheduler::share_full_pages(Sequence& s) {
+  if (!s.path.is_open()) return;
+  while (!s.kv.own.empty() && (s.kv.shared() + 1) * kPagePositions <= s.kv.length) {
+    const size_t page = s.kv.shared();
+    std::unique_ptr<KvPage> full = std::move(s.kv.own.front());
+    s.kv.own.erase(s.kv.own.begin());
+    s.kv.pages[page] = tree_.store(s.path, s.page_tokens(page), std::move(full));
+  }
 }
 
 // To the sink: Started once before an answer's first event, and nothing after the answer failed or its reader
@@ -275,80 +419,19 @@ void Scheduler::send(Answer& answer, std::vector<chat::Event>& events) {
   if (events.empty() || answer.job.cancel.is_cancelled()) return;
   if (!answer.is_started) {
     answer.is_started = true;
-    answer.job.sink->on_event(chat::Started{{answer.prompt_tokens, 0, 0}});
+    answer.job.sink->on_event(chat::Started{{answer.prompt_tokens, answer.cached_tokens, 0}});
   }
   for (chat::Event& event : events) answer.job.sink->on_event(std::move(event));
 }
 
-// Log-probabilities of the prompt's tokens: row i of `logits` is the distribution after position first + i.
-void Scheduler::report_prompt(Sequence& s, size_t first, std::span<float> logits, size_t rows) {
-  const int top = s.request().top_logprobs;
-  if (first == 0) {
-    chat::TokenReport report;
-    report.chosen = {s.tokens[0], tokenizer_.decode(s.tokens[0], true),
-                     std::numeric_limits<double>::quiet_NaN()};
-    s.prompt_reports.push_back(std::move(report));
-  }
-  for (size_t i = 0; i < rows && first + i + 1 < s.prompt_size; ++i) {
-    chat::TokenReport report = s.sampler.report(logits.subspan(i * forward_.logits_stride(), vocabulary_),
-                                                s.tokens[first + i + 1], top);
-    report.chosen.bytes = tokenizer_.decode(report.chosen.token, true);
-    for (auto& t : report.top) t.bytes = tokenizer_.decode(t.token, true);
-    s.prompt_reports.push_back(std::move(report));
-  }
-}
-
-void Scheduler::handle_logits(Sequence& s, std::span<float> logits, std::vector<chat::Event>& events) {
-  const chat::Request& request = s.request();
-  if (request.echo && s.generated() == 0) {
-    chat::TextDelta echo{s.choice, {}, std::move(s.prompt_reports)};
-    std::string bytes;
-    for (size_t i = 0; i < s.prompt_size; ++i) bytes += tokenizer_.decode(s.tokens[i], false);
-    echo.text = to_valid_utf8(bytes);  // a prompt of token ids may hold half a character
-    events.push_back(std::move(echo));
-  }
-  if (s.tokens_max == 0) return finish(s, chat::FinishReason::kLength, events);
-  std::vector<float> original;
-  if (s.wants_reports()) original.assign(logits.begin(), logits.end());
-  const bool ends_banned = request.ignore_eos || static_cast<int>(s.generated()) < request.tokens_min;
-  const auto& ends = tokenizer_.vocabulary().ends;
-  const Token token =
-      s.sampler.choose(logits, ends_banned ? std::span<const Token>(ends) : std::span<const Token>());
-  if (tokenizer_.is_end(token)) return finish(s, chat::FinishReason::kStop, events);
-  s.sampler.accept(token);
-  s.tokens.push_back(token);
-  std::optional<chat::TokenReport> report;
-  const std::string bytes = tokenizer_.decode(token, false);
-  if (s.wants_reports()) {
-    report = s.sampler.report(original, token, request.top_logprobs);
-    report->chosen.bytes = bytes;
-    for (auto& t : report->top) t.bytes = tokenizer_.decode(t.token, true);
-  }
-  if (s.text.add(bytes, std::move(report))) return finish(s, chat::FinishReason::kStop, events);
-  if (s.generated() >= s.tokens_max) return finish(s, chat::FinishReason::kLength, events);
-  chat::TextDelta delta = s.text.take();
-  if (!delta.text.empty() || !delta.tokens.empty()) {
-    delta.choice = s.choice;
-    events.push_back(std::move(delta));
-  }
-}
-
-void Scheduler::finish(Sequence& s, chat::FinishReason reason, std::vector<chat::Event>& events) {
-  chat::TextDelta delta = s.text.finish();
-  if (!delta.text.empty() || !delta.tokens.empty()) {
-    delta.choice = s.choice;
-    events.push_back(std::move(delta));
-  }
-  events.push_back(chat::Finished{
-      s.choice, reason, {static_cast<int>(s.prompt_size), 0, static_cast<int>(s.generated())}});
-  s.is_done = true;
-}
-
 void Scheduler::publish() {
   const std::lock_guard lock(mutex_);
+  const uint64_t cached = tree_.pages_idle() * parts_.cache.shape().page_bytes();
+  stats_ = totals_;
   stats_.running = static_cast<int>(running_.size());
   stats_.waiting = static_cast<int>(waiting_.size());
-  stats_.kv_bytes_used = cache_.bytes_used();
+  stats_.kv_bytes_used = parts_.cache.bytes_used() - cached;
+  stats_.kv_bytes_cached = cached;
 }
 
 }  // namespace cresset::engine

@@ -1,9 +1,15 @@
 // Scheduler: the engine's leader thread. Each step it gathers one batch - every decoding sequence's next
 // token first, then prompts in chunks - runs the forward pass, samples, and sends the events.
 //
-// Admission states its memory first: a sequence starts when the pages for its prompt and its longest answer
-// are free, so nothing that runs is ever stopped for memory. First come, first served. Threads: submit, call
-// and stats from any thread; all else on the leader.
+// Memory, by rule. A sequence starts when the pages that it has to have are free, or can be made free by
+// dropping cached ones: those of its prompt and its longest answer, less what the prefix tree shares with it.
+// Such a sequence is never stopped. Only where no longest answer was asked for is one step of it promised,
+// and more as it grows; when there is no more, the youngest of these sequences goes back to the head of the
+// queue and is computed again later, mostly from the pages that it leaves in the tree (a pre-emption).
+//
+// Order. Of those that wait, the tenant with the fewest running sequences is next, then first come, first
+// served. Of a step's prompt tokens (step_pace.h), the oldest prompt has half, the shortest go first with the
+// rest. Threads: submit, call and stats from any thread; all else on the leader.
 #pragma once
 
 #include <condition_variable>
@@ -16,11 +22,13 @@
 
 #include "engine/engine.h"
 #include "engine/model/forward.h"
-#include "engine/run/answer_text.h"
 #include "engine/run/kv_cache.h"
 #include "engine/run/pool.h"
-#include "engine/run/sampler.h"
+#include "engine/run/prefix_tree.h"
+#include "engine/run/sequence.h"
+#include "engine/run/step_pace.h"
 #include "engine/token/tokenizer.h"
+#include "sys/env.h"
 
 namespace cresset::engine {
 
@@ -36,50 +44,68 @@ struct SchedulerOptions {
   size_t sequences_max = 64;
   size_t queue_max = 512;
   size_t step_tokens_max = 512;
-  size_t step_tokens_beside_decode = 128;  // prompt tokens of a step in which others are decoding
+};
+
+// What the scheduler works with; all outlive it.
+struct SchedulerParts {
+  sys::Env& clock;
+  Pool& pool;
+  Forward& forward;
+  KvCache& cache;
+  const Tokenizer& tokenizer;
+  const Kernels& kernels;
+  size_t vocabulary;
 };
 
 class Scheduler {
  public:
-  Scheduler(const SchedulerOptions& options, Pool& pool, Forward& forward, KvCache& cache,
-            const Tokenizer& tokenizer, const Kernels& kernels, size_t vocabulary);
+  Scheduler(const SchedulerOptions& options, const SchedulerParts& parts);
   ~Scheduler();
 
   // kUnavailable when queue_max sequences wait.
   Status submit(PreparedJob job);
   // Runs `work` on the leader between steps and waits for it.
   void call(const std::function<void()>& work);
+  // Within a call: drops cached pages until so many are free, as far as there are.
+  void make_room(uint64_t pages) { static_cast<void>(tree_.make_room(pages)); }
   EngineStats stats() const;
   Status check_queue() const;
 
  private:
-  struct Answer;    // one submitted job
-  struct Sequence;  // one prompt's one choice
+  struct Batch;
 
   void lead();
   bool collect();
-  void admit();
   void drop_cancelled();
+  void admit();
+  size_t choose_next() const;
+  void plan_answer(Sequence& s) const;
+  bool try_admit(Sequence& s);
+  void refuse(Sequence& s);
+  uint64_t pages_owed() const;
+  void make_growth_possible();
+  void put_back(size_t index);
+  void release(Sequence& s);
+
   void step();
+  void plan_prompts(Batch& batch);
+  size_t plan_prompt(Sequence& s, size_t rows_max);
+  bool take_prefix(Sequence& s);
+  void add_run(Batch& batch, Sequence& s, size_t rows);
+  void answer(Batch& batch);
+  void share_full_pages(Sequence& s);
   void send(Answer& answer, std::vector<chat::Event>& events);
-  void handle_logits(Sequence& sequence, std::span<float> logits, std::vector<chat::Event>& events);
-  void finish(Sequence& sequence, chat::FinishReason reason, std::vector<chat::Event>& events);
-  void report_prompt(Sequence& sequence, size_t first, std::span<float> logits, size_t rows);
-  void release(Sequence& sequence);
   void publish();
 
   const SchedulerOptions options_;
-  Pool& pool_;
-  Forward& forward_;
-  KvCache& cache_;
-  const Tokenizer& tokenizer_;
-  const Kernels& kernels_;
-  const size_t vocabulary_;
+  SchedulerParts parts_;
+  PrefixTree tree_;
+  StepPace pace_;
 
-  std::vector<std::unique_ptr<Sequence>> running_;
+  std::vector<std::unique_ptr<Sequence>> running_;  // in the order of admission
   std::deque<std::unique_ptr<Sequence>> waiting_;
-  uint64_t pages_promised_ = 0;  // by running sequences, taken or not
   std::vector<float> logits_;
+  EngineStats totals_;  // the leader's; stats_ follows after each step
 
   mutable std::mutex mutex_;
   std::condition_variable wake_;
