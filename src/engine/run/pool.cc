@@ -59,19 +59,29 @@ void Worker::wait(uint32_t generation, sys::Env* meter) {
   if (meter != nullptr) waited_ += meter->now() - begun;
 }
 
-std::atomic<size_t>& Worker::begin_phase() {
-  // The counter of the phase after this one is cleared by thread 0 now: everyone has left the phase before
+size_t Worker::begin_phase() {
+  // The counters of the phase after this one are cleared by thread 0 now: everyone has left the phase before
   // this one (its barrier), and nobody enters the next before this one's barrier.
-  const uint32_t current = phase_ % Pool::kCounters;
+  const size_t current = phase_ % Pool::kCounters;
   phase_++;
-  if (index_ == 0) pool_.counters_[phase_ % Pool::kCounters].next.store(0, std::memory_order_relaxed);
-  return pool_.counters_[current].next;
+  if (index_ == 0) pool_.clear_counters(phase_ % Pool::kCounters);
+  return current;
+}
+
+std::atomic<size_t>& Worker::counter(size_t phase, size_t thread) {
+  return pool_.counters_[phase * static_cast<size_t>(pool_.threads_) + thread].next;
+}
+
+void Pool::clear_counters(size_t set) {
+  const auto threads = static_cast<size_t>(threads_);
+  for (size_t t = 0; t < threads; ++t) counters_[set * threads + t].next.store(0, std::memory_order_relaxed);
 }
 
 Pool::Pool(int threads, sys::Env* clock)
     : threads_(threads),
       active_(threads),
       clock_(clock),
+      counters_(kCounters * static_cast<size_t>(threads)),
       slept_ns_(std::make_unique<std::atomic<int64_t>[]>(static_cast<size_t>(threads))),
       fewer_for_(kFewerLeast) {
   CHECK(threads >= 1 && threads <= kThreadsMax);
@@ -89,7 +99,7 @@ void Pool::run(const std::function<void(Worker&)>& work) {
   const sys::Instant begun = clock_ == nullptr ? sys::Instant{0} : clock_->now();
   active_ = threads_ > 1 && clock_ != nullptr && begun < fewer_until_ ? threads_ - 1 : threads_;
   work_ = &work;
-  counters_[0].next.store(0, std::memory_order_relaxed);
+  clear_counters(0);
   for (int i = 0; i < threads_; ++i) slept_ns_[static_cast<size_t>(i)].store(0, std::memory_order_relaxed);
   if (active_ > 1) {
     const uint32_t number = job_.load(std::memory_order_relaxed) / 256 + 1;

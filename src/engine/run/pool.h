@@ -36,9 +36,15 @@ class Worker {
     if (n == 0) return;
     if (n <= chunk) return finish_phase([&] { work(size_t{0}, n); });
     barrier();
-    std::atomic<size_t>& next = begin_phase();
-    for (size_t begin; (begin = next.fetch_add(chunk, std::memory_order_relaxed)) < n;) {
-      work(begin, begin + chunk < n ? begin + chunk : n);
+    // Each thread walks through a stretch of its own, as memory likes it, and then helps the others.
+    const size_t chunks = (n + chunk - 1) / chunk, threads = static_cast<size_t>(count());
+    const size_t phase = begin_phase();
+    for (size_t k = 0; k < threads; ++k) {
+      const size_t owner = (static_cast<size_t>(index_) + k) % threads;
+      const size_t first = chunks * owner / threads, last = chunks * (owner + 1) / threads;
+      std::atomic<size_t>& next = counter(phase, owner);
+      for (size_t c; (c = first + next.fetch_add(1, std::memory_order_relaxed)) < last;)
+        work(c * chunk, (c + 1) * chunk < n ? (c + 1) * chunk : n);
     }
     is_open_ = true;
   }
@@ -54,7 +60,8 @@ class Worker {
   // A barrier whose last thread does `work` before it lets the others go.
   template <class Work>
   void finish_phase(Work&& work);
-  std::atomic<size_t>& begin_phase();
+  size_t begin_phase();  // its counters' number
+  std::atomic<size_t>& counter(size_t phase, size_t thread);
   void wait(uint32_t generation, sys::Env* meter);
 
   Pool& pool_;
@@ -84,10 +91,12 @@ class Pool {
   friend class Worker;
   void serve(int index);
   void judge(sys::Instant begun, sys::Instant ended);
+  void clear_counters(size_t set);
   bool arrive();  // true on the last thread, which must release()
   void release();
 
-  // Three counters in turn: while one is handed out, the next is already zero and the last may still be read.
+  // Three sets of counters in turn, one counter for each thread's stretch: while one set is handed out, the
+  // next is already zero and the last may still be read.
   static constexpr uint32_t kCounters = 3;
   struct alignas(64) Counter {
     std::atomic<size_t> next{0};
@@ -99,7 +108,7 @@ class Pool {
   sys::Env* meter_ = nullptr;
   std::vector<std::thread> others_;
   const std::function<void(Worker&)>* work_ = nullptr;
-  Counter counters_[kCounters];
+  std::vector<Counter> counters_;  // [set][thread]
   alignas(64) std::atomic<uint32_t> arrived_{0};
   alignas(64) std::atomic<uint32_t> generation_{0};  // of the barrier
   // A run's number times 256 plus how many threads take part. A thread that does not may miss runs.
