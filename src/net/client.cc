@@ -182,14 +182,14 @@ class CurlClient final : public Client, public CallHost {
     if ((watch->action & CURL_POLL_IN) != 0 && !watch->waits_to_read) {
       watch->waits_to_read = true;
       watch->descriptor.async_wait(asio::posix::stream_descriptor::wait_read,
-                                   [this, alive = alive_, weak = std::weak_ptr(watch)](const error_code& ec) {
+                                   [alive = alive_, weak = std::weak_ptr(watch)](const error_code& ec) {
                                      on_ready(*alive, weak.lock(), CURL_CSELECT_IN, ec);
                                    });
     }
     if ((watch->action & CURL_POLL_OUT) != 0 && !watch->waits_to_write) {
       watch->waits_to_write = true;
       watch->descriptor.async_wait(asio::posix::stream_descriptor::wait_write,
-                                   [this, alive = alive_, weak = std::weak_ptr(watch)](const error_code& ec) {
+                                   [alive = alive_, weak = std::weak_ptr(watch)](const error_code& ec) {
                                      on_ready(*alive, weak.lock(), CURL_CSELECT_OUT, ec);
                                    });
     }

@@ -20,7 +20,8 @@ Decoded<std::vector<chat::Event>> Codec::decode_answer(const chat::Request&, std
 }
 
 std::unique_ptr<StreamDecoder> Codec::make_stream_decoder(const chat::Request&) const {
-  CHECK(!"a provider's dialect");
+  constexpr bool kIsProviderDialect = false;  // Ollama's is for clients only
+  CHECK(kIsProviderDialect);
   return nullptr;
 }
 

@@ -284,14 +284,18 @@ void Scheduler::step() {
 
 // Shares the step's prompt tokens out: the oldest prompt gets half, and what the others leave.
 void Scheduler::plan_prompts(Batch& batch) {
-  std::vector<Sequence*> prompts;
+  std::vector<std::pair<size_t, size_t>> order;  // tokens left, age: the oldest first, then the shortest
+  std::vector<Sequence*> by_age;
   for (auto& s : running_) {
-    if (!s->is_decoding()) prompts.push_back(s.get());
+    if (s->is_decoding()) continue;
+    order.emplace_back(s->remaining(), by_age.size());
+    by_age.push_back(s.get());
   }
-  if (prompts.empty()) return;
+  if (order.empty()) return;
+  std::sort(order.begin() + 1, order.end());
+  std::vector<Sequence*> prompts;
+  for (const auto& [left, age] : order) prompts.push_back(by_age[age]);
   size_t budget = std::min(options_.step_tokens_max - batch.decodes, pace_.prompt_tokens(batch.decodes));
-  std::stable_sort(prompts.begin() + 1, prompts.end(),
-                   [](const Sequence* a, const Sequence* b) { return a->remaining() < b->remaining(); });
   std::vector<size_t> rows(prompts.size());
   rows[0] = plan_prompt(*prompts[0], prompts.size() == 1 ? budget : (budget + 1) / 2);
   budget -= rows[0];
