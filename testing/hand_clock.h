@@ -14,10 +14,11 @@
 
 #include "provider/threads.h"
 #include "sys/env.h"
+#include "testing/no_files_env.h"
 
 namespace cresset::testing {
 
-class HandEnv final : public sys::Env {
+class HandEnv final : public NoFilesEnv {
  public:
   explicit HandEnv(uint64_t seed = 1) : state_(seed) {}
 
@@ -27,25 +28,7 @@ class HandEnv final : public sys::Env {
   int64_t unix_time_ms() override { return 1'700'000'000'000 + now_.count() / 1'000'000; }
   void fill_random(std::span<std::byte> out) override;
 
-  Result<sys::FileStat> stat(const std::string& path) override { return no_file(path); }
-  bool exists(const std::string&) override { return false; }
-  Result<std::string> read_file(const std::string& path, uint64_t) override { return no_file(path); }
-  Result<std::unique_ptr<sys::MappedFile>> map(const std::string& path) override { return no_file(path); }
-  Result<std::unique_ptr<sys::WritableFile>> open_append(const std::string& path, bool) override {
-    return no_file(path);
-  }
-  Status write_atomic(const std::string& path, std::string_view, bool) override { return no_file(path); }
-  Status rename(const std::string& from, const std::string&) override { return no_file(from); }
-  Status remove(const std::string& path) override { return no_file(path); }
-  Status make_directories(const std::string& path) override { return no_file(path); }
-  Result<std::vector<std::string>> list(const std::string& path) override { return no_file(path); }
-  Result<uint64_t> free_bytes(const std::string& path) override { return no_file(path); }
-
  private:
-  static tl::unexpected<Error> no_file(const std::string& path) {
-    return fail(Code::kNotFound, "no files here", path);
-  }
-
   sys::Instant now_{std::chrono::seconds(1)};
   uint64_t state_;
 };

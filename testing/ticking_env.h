@@ -5,36 +5,18 @@
 #include <string>
 
 #include "sys/env.h"
+#include "testing/no_files_env.h"
 
 namespace cresset::testing {
 
-class TickingEnv final : public sys::Env {
+class TickingEnv final : public NoFilesEnv {
  public:
   explicit TickingEnv(std::chrono::nanoseconds step) : step_(step) {}
 
   sys::Instant now() override { return sys::Instant(now_.fetch_add(step_.count()) + step_.count()); }
   int64_t reads() const { return now_.load() / step_.count(); }  // how often it was read
-  int64_t unix_time_ms() override { return 0; }
-  void fill_random(std::span<std::byte>) override {}
-
-  Result<sys::FileStat> stat(const std::string& path) override { return no_file(path); }
-  bool exists(const std::string&) override { return false; }
-  Result<std::string> read_file(const std::string& path, uint64_t) override { return no_file(path); }
-  Result<std::unique_ptr<sys::MappedFile>> map(const std::string& path) override { return no_file(path); }
-  Result<std::unique_ptr<sys::WritableFile>> open_append(const std::string& path, bool) override {
-    return no_file(path);
-  }
-  Status write_atomic(const std::string& path, std::string_view, bool) override { return no_file(path); }
-  Status rename(const std::string& from, const std::string&) override { return no_file(from); }
-  Status remove(const std::string& path) override { return no_file(path); }
-  Status make_directories(const std::string& path) override { return no_file(path); }
-  Result<std::vector<std::string>> list(const std::string& path) override { return no_file(path); }
-  Result<uint64_t> free_bytes(const std::string& path) override { return no_file(path); }
 
  private:
-  static tl::unexpected<Error> no_file(const std::string& path) {
-    return fail(Code::kNotFound, "no files here", path);
-  }
   const std::chrono::nanoseconds step_;
   std::atomic<int64_t> now_{0};
 };

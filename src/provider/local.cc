@@ -22,7 +22,7 @@ struct LocalEngines::Slot {
 
   std::string name;
   State state = State::kWanted;
-  std::unique_ptr<engine::Engine> engine;
+  std::shared_ptr<engine::Engine> engine;  // shared with counts that the porter still has to do
   std::deque<Waiting> waiting;
   uint64_t last_use = 0;
   // Jobs whose sinks the engine still holds: counted up on the loop, down where the engine lets go.
@@ -84,9 +84,7 @@ void LocalEngines::count(const std::string& model, chat::Request request, Counte
   auto asked = std::make_shared<const chat::Request>(std::move(request));
   preload(model, [this, model, asked, done = std::move(done)](const Status& loaded) {
     if (!loaded) return done(tl::unexpected(loaded.error()));
-    // Engines are closed on the porter too, behind this.
-    const engine::Engine* engine = slots_[model]->engine.get();
-    const Status posted = porter_.post([engine, asked, done, &schedule = schedule_] {
+    const Status posted = porter_.post([engine = slots_[model]->engine, asked, done, &schedule = schedule_] {
       Result<std::vector<int32_t>> tokens = engine->prompt_tokens(*asked);
       schedule.post([done, tokens = std::move(tokens)] {
         tokens ? done(static_cast<int>(tokens->size())) : done(tl::unexpected(tokens.error()));
@@ -108,6 +106,7 @@ void LocalEngines::start(Slot& slot, Waiting waiting) {
   }
   if (waiting_ >= options_.waiting_max) {
     const Error error{Code::kUnavailable, "Too many requests wait for a model to load; try again.", {}};
+    if (slot.state == Slot::State::kWanted && slot.waiting.empty()) slots_.erase(std::string(slot.name));
     if (waiting.inquiry) {
       fail_waiting(*waiting.inquiry->sink, error);
     } else {
@@ -162,7 +161,7 @@ bool LocalEngines::make_room() {
   if (held < std::max<size_t>(options_.loaded_max, 1)) return true;
   if (oldest == nullptr) return false;
   log_("unloading " + oldest->name + " to make room");
-  std::unique_ptr<engine::Engine> engine = std::move(oldest->engine);
+  std::shared_ptr<engine::Engine> engine = std::move(oldest->engine);
   slots_.erase(std::string(oldest->name));
   close(std::move(engine));
   return true;
@@ -170,10 +169,9 @@ bool LocalEngines::make_room() {
 
 // An engine's end joins its threads, so it happens on the porter; ahead of the next load, so that both never
 // need memory at once.
-void LocalEngines::close(std::unique_ptr<engine::Engine> engine) {
-  std::shared_ptr<engine::Engine> shared = std::move(engine);
+void LocalEngines::close(std::shared_ptr<engine::Engine> engine) {
   // A full queue ends the engine here: slow, and still correct, since it is idle.
-  static_cast<void>(porter_.post([shared = std::move(shared)]() mutable { shared.reset(); }));
+  static_cast<void>(porter_.post([engine = std::move(engine)]() mutable { engine.reset(); }));
 }
 
 void LocalEngines::load(Slot& slot) {

@@ -61,7 +61,7 @@ class LocalEngines final : public Local {
   bool make_room();
   void load(Slot& slot);
   void on_opened(const std::string& name, Result<std::unique_ptr<engine::Engine>> opened);
-  void close(std::unique_ptr<engine::Engine> engine);
+  void close(std::shared_ptr<engine::Engine> engine);
 
   Schedule& schedule_;
   Porter& porter_;

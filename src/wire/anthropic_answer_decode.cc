@@ -5,7 +5,7 @@
 #include "wire/lenient.h"
 #include "wire/provider_fault.h"
 #include "wire/signature.h"
-#include "wire/sse.h"
+#include "wire/sse_decoder.h"
 
 namespace cresset::wire {
 
@@ -158,20 +158,10 @@ class BlockReader {
   bool is_tool_ = false, is_custom_ = false, has_arguments_ = false;
 };
 
-class AnthropicStreamDecoder final : public StreamDecoder {
+class AnthropicStreamDecoder final : public SseDecoder {
  public:
   explicit AnthropicStreamDecoder(const chat::Request& asked) : asked_{}, blocks_(asked_) {
     asked_.tools = asked.tools;
-  }
-
-  Status feed(std::string_view bytes, std::vector<chat::Event>& out) override {
-    Status status;
-    const Status read = sse_.feed(bytes, [&](const SseEvent& event) {
-      if (is_over_) return false;
-      status = take(event.data, out);
-      return status.has_value();
-    });
-    return status ? read : status;
   }
 
   Status end(std::vector<chat::Event>& out) override {
@@ -183,7 +173,7 @@ class AnthropicStreamDecoder final : public StreamDecoder {
   }
 
  private:
-  Status take(std::string_view data, std::vector<chat::Event>& out) {
+  Status take(std::string_view data, std::vector<chat::Event>& out) override {
     const auto event = parse_json(data);
     if (!event || !event->is_object())
       return fail(Code::kCorrupt, "the provider sent something that is not an event of an answer");
@@ -249,12 +239,11 @@ class AnthropicStreamDecoder final : public StreamDecoder {
     out.push_back(std::move(last_));
   }
 
-  SseReader sse_;
   chat::Request asked_;  // its tools
   BlockReader blocks_;
   chat::Usage usage_;
   chat::Finished last_{};
-  bool is_open_ = false, has_reason_ = false, is_over_ = false;
+  bool is_open_ = false, has_reason_ = false;
 };
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include "wire/lenient.h"
 #include "wire/limits.h"
 #include "wire/signature.h"
+#include "wire/tool_members.h"
 
 namespace cresset::wire {
 
@@ -172,19 +173,8 @@ Checked take_tool(const Field& field, chat::Tool& tool) {
   if (Checked ok = take_text(field, "name", tool.name); !ok) return ok;
   for (const JsonMember& m : field.value.as_object()) {
     const Field member = field.member(m);
-    Checked ok;
     if (m.second.is_null() || m.first == "name" || m.first == "type" || m.first == "cache_control") continue;
-    if (m.first == "description") {
-      ok = take_string(member, kTextBytesMax, tool.description);
-    } else if (m.first == "input_schema") {
-      ok = check_object(member);
-      tool.schema = m.second;
-    } else if (m.first == "strict") {
-      ok = take_boolean(member, tool.is_strict.emplace(false));
-    } else {
-      keep(tool.extras, m);
-    }
-    if (!ok) return ok;
+    if (Checked ok = take_tool_member(member, m, "input_schema", tool); !ok) return ok;
   }
   return {};
 }

@@ -5,7 +5,7 @@
 #include "wire/lenient.h"
 #include "wire/provider_fault.h"
 #include "wire/signature.h"
-#include "wire/sse.h"
+#include "wire/sse_decoder.h"
 
 namespace cresset::wire {
 
@@ -157,19 +157,10 @@ class Reader {
   bool has_begun_ = false;
 };
 
-class GeminiStreamDecoder final : public StreamDecoder {
+class GeminiStreamDecoder final : public SseDecoder {
  public:
   explicit GeminiStreamDecoder(const chat::Request& asked) : reader_(asked) {}
 
-  Status feed(std::string_view bytes, std::vector<chat::Event>& out) override {
-    Status status;
-    const Status read = sse_.feed(bytes, [&](const SseEvent& event) {
-      if (is_over_) return false;
-      status = take(event.data, out);
-      return status.has_value();
-    });
-    return status ? read : status;
-  }
   Status end(std::vector<chat::Event>& out) override {
     if (is_over_) return {};
     is_over_ = true;
@@ -177,7 +168,7 @@ class GeminiStreamDecoder final : public StreamDecoder {
   }
 
  private:
-  Status take(std::string_view data, std::vector<chat::Event>& out) {
+  Status take(std::string_view data, std::vector<chat::Event>& out) override {
     const auto chunk = parse_json(data);
     if (!chunk || !chunk->is_object())
       return fail(Code::kCorrupt, "the provider sent something that is not a chunk of an answer");
@@ -189,9 +180,7 @@ class GeminiStreamDecoder final : public StreamDecoder {
     return reader_.take(*chunk, out);
   }
 
-  SseReader sse_;
   Reader reader_;
-  bool is_over_ = false;
 };
 
 }  // namespace

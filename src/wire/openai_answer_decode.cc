@@ -10,7 +10,7 @@
 #include "wire/openai_request.h"
 #include "wire/provider_fault.h"
 #include "wire/signature.h"
-#include "wire/sse.h"
+#include "wire/sse_decoder.h"
 
 namespace cresset::wire {
 
@@ -200,19 +200,9 @@ Json choice_extras(const Json& choice) {
   return out;
 }
 
-class ChatStreamDecoder final : public StreamDecoder {
+class ChatStreamDecoder final : public SseDecoder {
  public:
   explicit ChatStreamDecoder(int choices) : choices_(static_cast<size_t>(choices)) {}
-
-  Status feed(std::string_view bytes, std::vector<chat::Event>& out) override {
-    Status status;
-    const Status read = sse_.feed(bytes, [&](const SseEvent& event) {
-      if (is_over_) return false;
-      status = take(event.data, out);
-      return status.has_value();
-    });
-    return status ? read : status;
-  }
 
   Status end(std::vector<chat::Event>& out) override {
     if (is_over_) return {};
@@ -229,7 +219,7 @@ class ChatStreamDecoder final : public StreamDecoder {
     chat::Finished last{};
   };
 
-  Status take(std::string_view data, std::vector<chat::Event>& out) {
+  Status take(std::string_view data, std::vector<chat::Event>& out) override {
     if (data == "[DONE]") {  // it says itself that it is whole, whatever reasons are missing
       for (Choice& choice : choices_) {
         if (!choice.is_finished) choice.last.choice = static_cast<int>(&choice - choices_.data());
@@ -291,12 +281,11 @@ class ChatStreamDecoder final : public StreamDecoder {
     }
   }
 
-  SseReader sse_;
   MessageReader reader_;
   std::vector<Choice> choices_;
   chat::Usage usage_;
   Json usage_extras_;
-  bool has_begun_ = false, is_over_ = false;
+  bool has_begun_ = false;
 };
 
 }  // namespace

@@ -5,7 +5,7 @@
 #include "wire/openai_responses.h"
 #include "wire/provider_fault.h"
 #include "wire/signature.h"
-#include "wire/sse.h"
+#include "wire/sse_decoder.h"
 
 namespace cresset::wire {
 
@@ -138,23 +138,14 @@ class ItemReader {
   int calls_ = 0;
 };
 
-class ResponsesStreamDecoder final : public StreamDecoder {
+class ResponsesStreamDecoder final : public SseDecoder {
  public:
-  Status feed(std::string_view bytes, std::vector<chat::Event>& out) override {
-    Status status;
-    const Status read = sse_.feed(bytes, [&](const SseEvent& event) {
-      if (is_over_) return false;
-      status = take(event.data, out);
-      return status.has_value();
-    });
-    return status ? read : status;
-  }
   Status end(std::vector<chat::Event>&) override {
     return is_over_ ? Status{} : fail(Code::kUnavailable, "the provider's stream was cut");
   }
 
  private:
-  Status take(std::string_view data, std::vector<chat::Event>& out) {
+  Status take(std::string_view data, std::vector<chat::Event>& out) override {
     if (data == "[DONE]") return {};  // some servers say so
     const auto event = parse_json(data);
     if (!event || !event->is_object())
@@ -214,9 +205,8 @@ class ResponsesStreamDecoder final : public StreamDecoder {
     return {};
   }
 
-  SseReader sse_;
   ItemReader reader_;
-  bool has_begun_ = false, is_over_ = false;
+  bool has_begun_ = false;
 };
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "wire/openai_responses.h"
 #include "wire/openai_tools.h"
 #include "wire/signature.h"
+#include "wire/tool_members.h"
 
 namespace cresset::wire {
 
@@ -204,19 +205,9 @@ Checked take_tool(const Field& field, chat::Tool& tool) {
   if (Checked ok = take_text(field, "name", tool.name); !ok) return ok;
   for (const JsonMember& m : field.value.as_object()) {
     const Field member = field.member(m);
-    Checked ok;
     if (m.second.is_null() || m.first == "type" || m.first == "name") continue;
-    if (m.first == "description") {
-      ok = take_string(member, kToolTextBytesMax, tool.description);
-    } else if (m.first == "parameters" && type == "function") {
-      ok = check_object(member);
-      tool.schema = m.second;
-    } else if (m.first == "strict") {
-      ok = take_boolean(member, tool.is_strict.emplace(false));
-    } else {
-      keep(tool.extras, m);
-    }
-    if (!ok) return ok;
+    const std::string_view schema_name = type == "function" ? "parameters" : "";
+    if (Checked ok = take_tool_member(member, m, schema_name, tool); !ok) return ok;
   }
   return {};
 }

@@ -18,20 +18,10 @@ Checked take_function(const Field& field, chat::Tool& tool) {
   if (Checked ok = check_object(field); !ok) return ok;
   for (const JsonMember& m : field.value.as_object()) {
     const Field member = field.member(m);
-    Checked ok;
     if (m.second.is_null()) continue;
-    if (m.first == "name") {
-      ok = take_string(member, kNameBytesMax, tool.name);
-    } else if (m.first == "description") {
-      ok = take_string(member, kToolTextBytesMax, tool.description);
-    } else if (m.first == "parameters" && tool.kind == chat::Tool::Kind::kFunction) {
-      ok = check_object(member);
-      tool.schema = m.second;
-    } else if (m.first == "strict") {
-      ok = take_boolean(member, tool.is_strict.emplace(false));
-    } else {
-      keep(tool.extras, m);
-    }
+    const std::string_view schema_name = tool.kind == chat::Tool::Kind::kFunction ? "parameters" : "";
+    const Checked ok = m.first == "name" ? take_string(member, kNameBytesMax, tool.name)
+                                         : take_tool_member(member, m, schema_name, tool);
     if (!ok) return ok;
   }
   if (tool.name.empty()) return refuse(missing_parameter(field.path + ".name"));

@@ -10,10 +10,9 @@
 #include "wire/fault.h"
 #include "wire/field.h"
 #include "wire/limits.h"
+#include "wire/tool_members.h"
 
 namespace cresset::wire {
-
-constexpr size_t kToolTextBytesMax = 1u << 20;
 
 Checked take_openai_tools(const Field& field, std::vector<chat::Tool>& out);
 Checked take_openai_tool_choice(const Field& field, std::optional<chat::ToolChoice>& out);
