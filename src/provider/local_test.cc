@@ -153,6 +153,35 @@ TEST(LocalEngines, TheWaitingLineIsBounded) {
   EXPECT_NE(bench.ask("m")->code(), Code::kUnavailable);
 }
 
+TEST(LocalEngines, ARefusedModelIsNotLoadedForNobody) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 1});
+  bench.ask("m");
+  EXPECT_EQ(bench.ask("other")->code(), Code::kUnavailable);
+  bench.settle();
+  bench.end_jobs("m");
+  bench.settle();
+  EXPECT_EQ(bench.loads, 1);
+  EXPECT_FALSE(bench.engines->is_loading());
+}
+
+// Counting happens on the porter, whatever becomes of the engine before it is its turn.
+TEST(LocalEngines, ACountKeepsItsEngine) {
+  LocalBench bench({.loaded_max = 1, .waiting_max = 2});
+  std::vector<int> counted;
+  const auto count = [&] {
+    bench.engines->count("m", {}, [&](const Result<int>& tokens) { counted.push_back(tokens.value_or(-1)); });
+  };
+  count();
+  bench.settle();
+  count();
+  EXPECT_EQ(counted.size(), 1u);
+  bench.engines.reset();
+  EXPECT_FALSE(bench.state("m").is_closed);
+  bench.settle();
+  EXPECT_EQ(counted.size(), 2u);
+  EXPECT_TRUE(bench.state("m").is_closed);
+}
+
 TEST(LocalEngines, AnEngineThatRefusesAJobFailsIt) {
   LocalBench bench({.loaded_max = 1, .waiting_max = 2});
   bench.ask("m");
