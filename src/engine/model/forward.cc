@@ -2,31 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <limits>
 
 #include "base/check.h"
 #include "engine/kernel/denormals.h"
-#include "engine/kernel/exp.h"
 
 namespace cresset::engine {
 namespace {
 
-constexpr size_t kWhole = std::numeric_limits<size_t>::max();
-constexpr size_t kChunkPositions = kPagePositions * kChunkPages;
-constexpr size_t kQueriesPerTask = 48;  // query rows times heads of a group; of a larger group one row
-static_assert(kQueriesPerTask <= kAttentionQueries);
-constexpr size_t kHeadSizeMax = 512;  // that config.cc lets through
-constexpr size_t kCacheLine = 64;
 constexpr size_t kReleaseEveryTokens = 16;
-constexpr float kNone = -std::numeric_limits<float>::infinity();
-
-const KvPageKernels* page_kernels_of(const Kernels& kernels, KvFormat format) {
-  if (format == KvFormat::kQ8_0) return &kernels.kv_q8_0;
-  if (format == KvFormat::kQ8Q4) return &kernels.kv_q8_q4;
-  if (format == KvFormat::kQ4) return &kernels.kv_q4;
-  return nullptr;
-}
 
 size_t round_up(size_t n, size_t to) {
   return (n + to - 1) / to * to;
@@ -40,10 +23,7 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       weights_(weights),
       kernels_(kernels),
       is_float_(arithmetic == Arithmetic::kFloat32),
-      kv_(kv),
-      page_kernels_(page_kernels_of(kernels, kv.format)),
-      is_spread_(page_kernels_ != nullptr),
-      query_scale_(is_float_ ? config.attention_scale : config.attention_scale * kLog2E),
+      attention_(config, kernels, arithmetic, kv, threads),
       gated_(config, kernels, threads, rows_max),
       experts_(config, kernels, arithmetic, threads, rows_max),
       rows_max_(rows_max),
@@ -75,30 +55,6 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
     inverse_frequencies_.push_back(std::move(inverse));
     cosines_.emplace_back(rows_max * pairs * 2);
   }
-  const size_t group = config.heads / config.kv_heads;
-  const size_t queries = std::max(group, kQueriesPerTask / group * group);
-  scratch_.resize(static_cast<size_t>(threads) * 2);
-  for (PartialSums& s : scratch_) {
-    s.m.resize(queries);
-    s.l.resize(queries);
-    s.acc.resize(queries * config.head_size);
-  }
-  query_scratch_.assign(static_cast<size_t>(threads),
-                        std::vector<unsigned char>(queries * config.head_size * 4));
-  limits_scratch_.assign(static_cast<size_t>(threads), std::vector<int32_t>(queries * 2));
-  expanded_.resize(page_kernels_ == nullptr ? 0 : static_cast<size_t>(threads));
-  for (auto& pages : expanded_) pages.resize(kChunkPages * expanded_items() + kCacheLine / sizeof(uint16_t));
-}
-
-size_t Forward::expanded_items() const {
-  return 2 * kPagePositions * config_.head_size;
-}
-
-// The thread's room for the pages of a chunk, where a vector's load is one of a cache line.
-uint16_t* Forward::expanded(int thread) {
-  uint16_t* room = expanded_[static_cast<size_t>(thread)].data();
-  const size_t past = reinterpret_cast<uintptr_t>(room) % kCacheLine;
-  return past == 0 ? room : room + (kCacheLine - past) / sizeof(uint16_t);
 }
 
 size_t Forward::row_chunk(const Worker& worker) const {
@@ -118,7 +74,7 @@ void Forward::run(Pool& pool, std::span<const Run> runs, std::span<const Token> 
       position_of_row_[runs[r].first_row + i] = runs[r].sequence->length + i;
     }
   }
-  plan_attention(pool.threads());
+  attention_.plan(runs, pool.threads());
   pool.run([this](Worker& worker) {
     const DenormalsFlushed flushed;
     if (profile_ != nullptr) profile_->begin(worker.index());
@@ -190,14 +146,7 @@ void Forward::attention_block(Worker& worker, size_t layer) {
     for (size_t t = begin; t < end; ++t) rotate_and_store(layer, t);
   });
   mark(worker, Part::kRopeAndStore);
-  worker.parallel_for(tasks_.size(), 1, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) attend(layer, tasks_[i], worker.index());
-  });
-  if (!split_groups_.empty()) {
-    worker.parallel_for(split_groups_.size(), 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) merge_partials(split_groups_[i]);
-    });
-  }
+  attention_.run(worker, layer, query_.data(), attention_in_);
   mark(worker, Part::kAttention);
   worker.parallel_for(rows, row_chunk(worker), [&](size_t begin, size_t end) {
     for (size_t t = begin; t < end; ++t) attention_in_.prepare(kernels_, t, Rounding::kPlain);
@@ -278,190 +227,14 @@ void Forward::rotate_and_store(size_t layer, size_t row) {
     float* q = query_.data() + row * query_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(q, w.query_norm.data(), d, config_.epsilon, q);
     rotate(q, cosines);
-    for (size_t i = 0; i < d; ++i) q[i] *= query_scale_;
-    if (is_spread_) kernels_.spread(q, d);
+    attention_.finish_query(q);
   }
-  const size_t page_index = position / kPagePositions, slot = position % kPagePositions;
-  unsigned char* page = runs_[run_of_row_[row]].sequence->pages[page_index]->data();
-  const size_t head_bytes = kv_.head_bytes();
+  const KvSequence& sequence = *runs_[run_of_row_[row]].sequence;
   for (size_t h = 0; h < config_.kv_heads; ++h) {
     float* k = key_.data() + row * kv_width_ + h * d;
-    float* v = value_.data() + row * kv_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(k, w.key_norm.data(), d, config_.epsilon, k);
     rotate(k, cosines);
-    unsigned char* base = page + (layer * config_.kv_heads + h) * head_bytes;
-    if (is_spread_) {
-      kernels_.spread(k, d);
-      kernels_.spread(v, d);
-    }
-    if (page_kernels_ != nullptr) {
-      page_kernels_->store(k, v, d, slot, base);
-      continue;
-    }
-    if (is_float_) {
-      auto* keys = reinterpret_cast<float*>(base) + slot / 16 * 16 * d + slot % 16;
-      for (size_t i = 0; i < d; ++i) keys[i * 16] = k[i];
-      std::copy(v, v + d, reinterpret_cast<float*>(base) + (kPagePositions + slot) * d);
-      continue;
-    }
-    auto* keys = reinterpret_cast<uint16_t*>(base) + slot * 2;
-    auto* values = reinterpret_cast<uint16_t*>(base) + (kPagePositions + slot / 2 * 2) * d + slot % 2;
-    uint16_t rounded[kHeadSizeMax];
-    kernels_.round_bfloat(k, d, rounded);
-    for (size_t i = 0; i < d; i += 2) std::memcpy(keys + i * kPagePositions, rounded + i, 4);
-    kernels_.round_bfloat(v, d, rounded);
-    for (size_t i = 0; i < d; ++i) values[i * 2] = rounded[i];
-  }
-}
-
-// Cuts the batch's attention into tasks. Where there are few (decoding a long sequence), the chunks of one
-// query group are spread over tasks and merged afterwards in the same order and with the same operations.
-void Forward::plan_attention(int threads) {
-  const size_t group = config_.heads / config_.kv_heads;
-  const size_t rows_per_task = std::max<size_t>(1, kQueriesPerTask / group);
-  tasks_.clear();
-  split_groups_.clear();
-  size_t whole = 0, partial = 0;
-  for (const Run& run : runs_) whole += (run.rows + rows_per_task - 1) / rows_per_task * config_.kv_heads;
-  const bool is_split = whole < static_cast<size_t>(threads) * 8;
-  for (size_t r = 0; r < runs_.size(); ++r) {
-    const Run& run = runs_[r];
-    for (size_t row = 0; row < run.rows; row += rows_per_task) {
-      const size_t rows = std::min(rows_per_task, run.rows - row);
-      const size_t chunks = (run.sequence->length + row + rows + kChunkPositions - 1) / kChunkPositions;
-      for (size_t h = 0; h < config_.kv_heads; ++h) {
-        if (!is_split || chunks == 1) {
-          tasks_.push_back({r, h, row, rows, 0, chunks, kWhole});
-          continue;
-        }
-        split_groups_.push_back(tasks_.size());
-        for (size_t c = 0; c < chunks; ++c) tasks_.push_back({r, h, row, rows, c, c + 1, partial++});
-      }
-    }
-  }
-  if (partials_.size() < partial) partials_.resize(partial);
-}
-
-namespace {
-
-// total += part, both unnormalised online-softmax sums of `queries` rows, in the reference arithmetic.
-void merge_float(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t d) {
-  for (size_t n = 0; n < queries; ++n) {
-    if (part.m[n] == kNone) continue;
-    const float top = std::max(total.m[n], part.m[n]);
-    const float keep = exp_approximation(total.m[n] - top), take = exp_approximation(part.m[n] - top);
-    total.m[n] = top;
-    total.l[n] = total.l[n] * keep + part.l[n] * take;
-    for (size_t i = n * d; i < (n + 1) * d; ++i) total.acc[i] = total.acc[i] * keep + part.acc[i] * take;
-  }
-}
-
-}  // namespace
-
-void Forward::PartialSums::clear(size_t queries, size_t head_size) {
-  m.assign(queries, kNone);
-  l.assign(queries, 0.0f);
-  acc.assign(queries * head_size, 0.0f);
-}
-
-void Forward::attend(size_t layer, const Task& task, int thread) {
-  const Run& run = runs_[task.run];
-  const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
-  const auto window = static_cast<size_t>(config_.layer[layer].sliding_window);
-  std::vector<unsigned char>& q = query_scratch_[static_cast<size_t>(thread)];
-  int32_t* last = limits_scratch_[static_cast<size_t>(thread)].data();
-  int32_t* first = last + queries;
-  for (size_t i = 0; i < task.rows; ++i) {
-    const size_t position = run.sequence->length + task.row + i;
-    const float* from =
-        query_.data() + (run.first_row + task.row + i) * query_width_ + task.kv_head * group * d;
-    if (is_float_) {
-      std::copy(from, from + group * d, reinterpret_cast<float*>(q.data()) + i * group * d);
-    } else {
-      for (size_t g = 0; g < group; ++g) {
-        uint16_t rounded[kHeadSizeMax];
-        kernels_.round_bfloat(from + g * d, d, rounded);
-        unsigned char* pair = q.data() + (i * group + g) * 4;
-        for (size_t k = 0; k < d; k += 2) std::memcpy(pair + k * queries * 2, rounded + k, 4);
-      }
-    }
-    for (size_t g = 0; g < group; ++g) {
-      last[i * group + g] = static_cast<int32_t>(position);
-      first[i * group + g] =
-          window == 0 || position + 1 < window ? 0 : static_cast<int32_t>(position + 1 - window);
-    }
-  }
-  // The pages of this layer and head.
-  const size_t head_bytes = kv_.head_bytes();
-  const size_t end_page = static_cast<size_t>(last[queries - 1]) / kPagePositions + 1;
-  std::vector<const void*> pages(end_page);
-  for (size_t p = 0; p < end_page; ++p) {
-    pages[p] = run.sequence->pages[p]->data() + (layer * config_.kv_heads + task.kv_head) * head_bytes;
-  }
-  PartialSums& part =
-      task.partial == kWhole ? scratch_[static_cast<size_t>(thread) * 2] : partials_[task.partial];
-  PartialSums& total = scratch_[static_cast<size_t>(thread) * 2 + 1];
-  if (task.partial == kWhole) total.clear(queries, d);
-  const size_t first_page = static_cast<size_t>(first[0]) / kPagePositions;
-  for (size_t c = task.chunk_first; c < task.chunk_end; ++c) {
-    part.clear(queries, d);
-    if (page_kernels_ != nullptr) {
-      uint16_t* out = expanded(thread);
-      for (size_t p = std::max(first_page, c * kChunkPages); p < std::min(end_page, (c + 1) * kChunkPages);
-           ++p, out += expanded_items()) {
-        page_kernels_->expand(static_cast<const unsigned char*>(pages[p]), d, out);
-        pages[p] = out;
-      }
-    }
-    const AttentionArguments arguments{.q = q.data(),
-                                       .queries = queries,
-                                       .head_size = d,
-                                       .last = last,
-                                       .first = first,
-                                       .pages = pages.data(),
-                                       .page_first = std::max(first_page, c * kChunkPages),
-                                       .page_end = std::min(end_page, (c + 1) * kChunkPages),
-                                       .m = part.m.data(),
-                                       .l = part.l.data(),
-                                       .acc = part.acc.data()};
-    if (arguments.page_first < arguments.page_end)
-      (is_float_ ? kernels_.attend_float : kernels_.attend)(arguments);
-    if (task.partial != kWhole) return;
-    if (task.chunk_end - task.chunk_first == 1) {  // merging into nothing would give the same
-      write_attended(task, part);
-      return;
-    }
-    merge(total, part, queries);
-  }
-  write_attended(task, total);
-}
-
-void Forward::merge(PartialSums& total, PartialSums& part, size_t queries) const {
-  (is_float_ ? merge_float : kernels_.merge)(total.view(), part.view(), queries, config_.head_size);
-}
-
-void Forward::merge_partials(size_t group_task) {
-  const Task& task = tasks_[group_task];
-  const size_t d = config_.head_size, group = config_.heads / config_.kv_heads, queries = task.rows * group;
-  PartialSums total;
-  total.clear(queries, d);
-  for (size_t i = group_task; i < tasks_.size(); ++i) {
-    const Task& part = tasks_[i];
-    if (part.run != task.run || part.kv_head != task.kv_head || part.row != task.row) break;
-    merge(total, partials_[part.partial], queries);
-  }
-  write_attended(task, total);
-}
-
-// The finished sums of a task's queries, each head beside the next as the output projection reads them.
-void Forward::write_attended(const Task& task, const PartialSums& total) {
-  const size_t d = config_.head_size, group = config_.heads / config_.kv_heads;
-  for (size_t i = 0; i < task.rows; ++i) {
-    float* out = attention_in_.row(runs_[task.run].first_row + task.row + i) + task.kv_head * group * d;
-    for (size_t n = 0; n < group; ++n, out += d) {
-      kernels_.divide(total.acc.data() + (i * group + n) * d, d, total.l[i * group + n], out);
-      if (is_spread_) kernels_.spread(out, d);
-    }
+    attention_.store(layer, h, sequence, position, k, value_.data() + row * kv_width_ + h * d);
   }
 }
 

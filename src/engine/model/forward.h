@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "engine/kernel/kernels.h"
 #include "engine/load/weights.h"
+#include "engine/model/attention.h"
 #include "engine/model/config.h"
 #include "engine/model/experts.h"
 #include "engine/model/gated.h"
@@ -25,12 +26,6 @@
 #include "engine/token/vocabulary.h"
 
 namespace cresset::engine {
-
-struct Run {
-  KvSequence* sequence = nullptr;  // length is the run's first position; pages are reserved up to its end
-  size_t first_row = 0;            // of the batch
-  size_t rows = 0;
-};
 
 class Forward {
  public:
@@ -53,17 +48,6 @@ class Forward {
   size_t logits_stride() const { return logits_stride_; }  // vocabulary rounded up to a panel
 
  private:
-  // Attention of one KV head's queries for some rows of a run, over chunks [chunk_first, chunk_end).
-  struct Task {
-    size_t run, kv_head, row, rows, chunk_first, chunk_end;
-    size_t partial;  // where a part of the chunks leaves its sums; kWhole: it covers all chunks
-  };
-  struct PartialSums {
-    std::vector<float> m, l, acc;
-    void clear(size_t queries, size_t head_size);
-    AttentionSums view() { return {m.data(), l.data(), acc.data()}; }
-  };
-
   void mark(const Worker& worker, Part part) {
     if (profile_ != nullptr) profile_->mark(worker.index(), part, worker.waited());
   }
@@ -75,26 +59,16 @@ class Forward {
   void add_residual(Worker& worker, const std::vector<float>& post_norm);
   void rotate_and_store(size_t layer, size_t row);
   void rotate(float* head, const float* cosines) const;
-  void attend(size_t layer, const Task& task, int thread);
-  void merge(PartialSums& total, PartialSums& part, size_t queries) const;
-  void merge_partials(size_t group_task);
-  void write_attended(const Task& task, const PartialSums& total);
   void multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
                 std::initializer_list<Product> products);
-  void plan_attention(int threads);
   size_t row_chunk(const Worker& worker) const;
-  size_t expanded_items() const;  // of a layer's and head's page
-  uint16_t* expanded(int thread);
 
   const ModelConfig& config_;
   const Weights& weights_;
   const Kernels& kernels_;
   Profile* profile_ = nullptr;
   bool is_float_;
-  KvShape kv_;
-  const KvPageKernels* page_kernels_;  // null: pages are as `attend` reads them
-  bool is_spread_;                     // queries, keys and values of a head lie spread (Kernels::spread)
-  float query_scale_;                  // for scores to the base 2, or e in the reference arithmetic
+  Attention attention_;
   Gated gated_;
   Experts experts_;
   std::atomic<size_t> embedded_since_release_{0};  // tokens
@@ -106,18 +80,12 @@ class Forward {
   std::span<const size_t> logit_rows_;
   float* logits_ = nullptr;
   std::vector<size_t> run_of_row_, position_of_row_;
-  std::vector<Task> tasks_;
-  std::vector<size_t> split_groups_;  // first task of each query group whose chunks are spread over tasks
 
-  ZeroedVector<float> x_, query_, key_, value_, attended_, block_out_;
+  ZeroedVector<float> x_, query_, key_, value_, block_out_;
   Activations normed_, attention_in_, feed_in_, logits_in_;
   ProductScratch product_scratch_;
   std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]
   std::vector<std::vector<float>> inverse_frequencies_;
-  std::vector<PartialSums> partials_, scratch_;  // scratch: two per thread
-  std::vector<std::vector<unsigned char>> query_scratch_;
-  std::vector<std::vector<int32_t>> limits_scratch_;
-  std::vector<ZeroedVector<uint16_t>> expanded_;  // per thread: a chunk's pages in bfloat16
 };
 
 }  // namespace cresset::engine
