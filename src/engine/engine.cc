@@ -43,7 +43,7 @@ Result<ModelFile> open_file(sys::Env& env, const std::string& path) {
   file.config = std::move(config);
   CRESSET_TRY(vocabulary, Vocabulary::read(*file.gguf));
   file.vocabulary = std::make_unique<Vocabulary>(std::move(vocabulary));
-  CRESSET_TRY_STATUS(check_tensors(*file.gguf, file.config));
+  CRESSET_TRY_STATUS(check_tensors(*file.gguf, *file.mapped, file.config));
   if (file.vocabulary->texts.size() != file.config.vocabulary) {
     return fail(Code::kCorrupt,
                 "tokenizer.ggml.tokens has " + std::to_string(file.vocabulary->texts.size()) +
@@ -238,8 +238,8 @@ class LocalEngine final : public Engine {
       head = std::min(head, static_cast<size_t>(tensor.bytes.data() - bytes.data()));
       const size_t middle = tensor.bytes.size() / 2;
       hash.update(tensor.bytes.subspan(middle, std::min(kSample, tensor.bytes.size() - middle)));
-      file_.mapped
-          ->release_pages();  // a touched page brings its neighbours: they would add up to half the file
+      // A touched page brings its neighbours: they would add up to half the file.
+      file_.mapped->release_pages();
     }
     hash.update(bytes.subspan(0, head));
     hash.update(std::to_string(bytes.size()));

@@ -202,11 +202,22 @@ bool is_same_matrix(const PackedPart& a, const PackedPart& b) {
   return a.tensor == b.tensor && a.format == b.format && a.rows == b.rows && a.columns == b.columns;
 }
 
-Status read_vector(std::vector<float>& out, const GgufTensor& tensor) {
-  out.resize(tensor.columns());
-  dequantise_row(tensor.format, tensor.bytes, out);
-  return {};
-}
+// Reads a vector and lets go of the file's pages: one touch may map 2 MiB of a file whose cached pages are
+// large, and the vectors lie all over it.
+class VectorReader {
+ public:
+  explicit VectorReader(const sys::MappedFile& mapped) : mapped_(mapped) {}
+
+  Status operator()(std::vector<float>& out, const GgufTensor& tensor) const {
+    out.resize(tensor.columns());
+    dequantise_row(tensor.format, tensor.bytes, out);
+    mapped_.release_pages();
+    return {};
+  }
+
+ private:
+  const sys::MappedFile& mapped_;
+};
 
 }  // namespace
 
@@ -237,7 +248,7 @@ Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, M
         weights.parts.push_back(part);
         return {};
       },
-      .vector = read_vector};
+      .vector = VectorReader(mapped)};
   CRESSET_TRY_STATUS(visit_tensors(file, config, weights, receiver));
   mapped.release_pages();
   if (packed != nullptr && (is_other || weights.parts.size() != packed->parts().size())) {
@@ -248,10 +259,10 @@ Result<Weights> Weights::load(const Gguf& file, const sys::MappedFile& mapped, M
   return weights;
 }
 
-Status check_tensors(const Gguf& file, ModelConfig& config) {
+Status check_tensors(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config) {
   Weights ignored;
   const Receiver receiver{.matrix = [](PackedMatrix&, const GgufTensor&) -> Status { return {}; },
-                          .vector = read_vector};
+                          .vector = VectorReader(mapped)};
   return visit_tensors(file, config, ignored, receiver);
 }
 

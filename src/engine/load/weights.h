@@ -57,6 +57,6 @@ struct Weights {
 };
 
 // The checks of load() without the packing.
-Status check_tensors(const Gguf& file, ModelConfig& config);
+Status check_tensors(const Gguf& file, const sys::MappedFile& mapped, ModelConfig& config);
 
 }  // namespace cresset::engine
