@@ -55,8 +55,10 @@ struct GemmArguments {
   size_t columns;
   size_t tokens;
   const ActivationBlock* blocks;  // int8: see activation_index
-  const ActivationBlock* rest;    // int8, or null: what `blocks` rounded away, a second product that is added
-  const float* floats;            // float: element c of token t at floats[t * floats_stride + c]
+  // int8, or null: what `blocks` rounded away, a second product that is added. A block of scale 0 adds
+  // nothing and may be left out (the same with finite weights).
+  const ActivationBlock* rest;
+  const float* floats;  // float: element c of token t at floats[t * floats_stride + c]
   size_t floats_stride;
   float* y;  // y[t * y_stride + panel * 16 + r]
   size_t y_stride;

@@ -60,18 +60,44 @@ inline void expand(const unsigned char* panel, size_t first, size_t end, int par
   }
 }
 
+// Blocks of a stretch: all of them, or those listed.
+struct AllBlocks {
+  size_t count;
+  size_t operator[](size_t i) const { return i; }
+};
+struct SomeBlocks {
+  size_t count = 0;
+  uint8_t index[kGemmBlocks];
+  size_t operator[](size_t i) const { return index[i]; }
+};
+
+// The blocks that any of `tokens` has something left over in.
+inline void find_rest(const ActivationBlock* rest, size_t blocks, size_t tokens, SomeBlocks& out) {
+  out.count = 0;
+  for (size_t b = 0; b < blocks; ++b) {
+    const ActivationBlock* x = rest + b * kTokenTile;
+    bool is_any = false;
+    for (size_t t = 0; t < tokens; ++t) is_any |= x[t].scale != 0;
+    out.index[out.count] = static_cast<uint8_t>(b);
+    out.count += is_any;
+  }
+}
+
 // The sums of T tokens with one panel's part over some blocks, all in registers; they go on from `from`, if
 // given.
-template <PackedFormat kFormat, size_t T>
-inline __attribute__((always_inline)) void multiply_tile(const unsigned char* w, const ActivationBlock* x,
-                                                         size_t blocks, const Float* from, Float* sums) {
+template <PackedFormat kFormat, size_t T, class Blocks>
+inline __attribute__((always_inline)) void multiply_tile(const unsigned char* panel,
+                                                         const ActivationBlock* tokens, const Blocks& blocks,
+                                                         const Float* from, Float* sums) {
   // Bytes above 7 bits: where the unit cannot add pairs of their products.
   constexpr bool kWide = Unit::kIsCentred || is_wide(kFormat);
   constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
   Float acc[T];
 #pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) acc[t] = from == nullptr ? Unit::zero() : from[t];
-  for (size_t b = 0; b < blocks; ++b, w += kExpandedBytes<kFormat>, x += kTokenTile) {
+  for (size_t i = 0; i < blocks.count; ++i) {
+    const unsigned char* const w = panel + blocks[i] * kExpandedBytes<kFormat>;
+    const ActivationBlock* const x = tokens + blocks[i] * kTokenTile;
     const auto* scales = reinterpret_cast<const float*>(w + 8 * kRegister);
 #pragma GCC unroll 2
     for (int h = 0; h < kHalves; ++h) {
@@ -113,9 +139,9 @@ inline __attribute__((always_inline)) void multiply_tile(const unsigned char* w,
 }
 
 // Tokens [0, count) of one storage tile.
-template <PackedFormat kFormat>
-inline void multiply_tokens(const unsigned char* w, const ActivationBlock* x, size_t blocks, size_t count,
-                            const Float* from, Float* sums) {
+template <PackedFormat kFormat, class Blocks>
+inline void multiply_tokens(const unsigned char* w, const ActivationBlock* x, const Blocks& blocks,
+                            size_t count, const Float* from, Float* sums) {
   const auto at = [from](size_t t) { return from == nullptr ? nullptr : from + t; };
   size_t t = 0;
   for (; t + Unit::kTokens <= count; t += Unit::kTokens)
@@ -149,14 +175,16 @@ void multiply_group(const GemmArguments& a, size_t panel0, size_t panels, size_t
     for (size_t t0 = 0; t0 < tokens; t0 += kTokenTile) {
       const size_t width = t0 + kTokenTile < tokens ? kTokenTile : tokens - t0;
       const size_t at = activation_index(token0 + t0, blocks) + b0 * kTokenTile;
+      SomeBlocks rest;
+      if (a.rest != nullptr) find_rest(a.rest + at, count, width, rest);
       for (size_t p = 0; p < panels; ++p) {
         const unsigned char* w = expanded + p * kGemmBlocks * kExpandedBytes<kFormat>;
         Float* const kept = sums + 2 * (p * kGemmTokens + t0);
         Float last[2 * kTokenTile];
         Float* const main = is_last ? last : kept;
-        multiply_tokens<kFormat>(w, a.blocks + at, count, width, is_first ? nullptr : kept, main);
+        multiply_tokens<kFormat>(w, a.blocks + at, AllBlocks{count}, width, is_first ? nullptr : kept, main);
         if (a.rest != nullptr) {
-          multiply_tokens<kFormat>(w, a.rest + at, count, width, is_first ? nullptr : kept + kTokenTile,
+          multiply_tokens<kFormat>(w, a.rest + at, rest, width, is_first ? nullptr : kept + kTokenTile,
                                    main + kTokenTile);
         }
         if (!is_last) continue;
@@ -174,8 +202,9 @@ void multiply_group(const GemmArguments& a, size_t panel0, size_t panels, size_t
 // ---- few tokens ----
 
 // The sums of T columns (tokens, or what is left of them) with one panel's part: each weight is expanded in
-// registers as it comes from memory, which the products then hide.
-template <PackedFormat kFormat, size_t T>
+// registers as it comes from memory, which the products then hide. kIsRest: blocks in which no column has
+// anything are left out.
+template <PackedFormat kFormat, size_t T, bool kIsRest>
 inline __attribute__((always_inline)) void multiply_few(const unsigned char* panel, int part, size_t blocks,
                                                         const ActivationBlock* const* columns, Float* sums) {
   constexpr bool kWide = is_wide(kFormat);
@@ -186,6 +215,11 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
 #pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) acc[t] = Unit::zero();
   for (size_t b = 0; b < blocks; ++b) {
+    if constexpr (kIsRest) {
+      bool is_any = false;
+      for (size_t t = 0; t < T; ++t) is_any |= columns[t][b * kTokenTile].scale != 0;
+      if (!is_any) continue;
+    }
     BlockWeights w;
     load_block<kFormat>(panel, b, part, w);
 #pragma GCC unroll 16
@@ -215,39 +249,41 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
   for (size_t t = 0; t < T; ++t) sums[t] = acc[t];
 }
 
-template <PackedFormat kFormat>
+template <PackedFormat kFormat, bool kIsRest>
 inline void multiply_columns(const unsigned char* panel, int part, size_t blocks,
                              const ActivationBlock* const* columns, size_t count, Float* sums) {
   size_t n = 0;
   if constexpr (Unit::kFewColumns > 4) {
     for (; n + Unit::kFewColumns <= count; n += Unit::kFewColumns)
-      multiply_few<kFormat, Unit::kFewColumns>(panel, part, blocks, columns + n, sums + n);
+      multiply_few<kFormat, Unit::kFewColumns, kIsRest>(panel, part, blocks, columns + n, sums + n);
   }
-  for (; n + 4 <= count; n += 4) multiply_few<kFormat, 4>(panel, part, blocks, columns + n, sums + n);
+  for (; n + 4 <= count; n += 4)
+    multiply_few<kFormat, 4, kIsRest>(panel, part, blocks, columns + n, sums + n);
   if (n + 2 <= count) {
-    multiply_few<kFormat, 2>(panel, part, blocks, columns + n, sums + n);
+    multiply_few<kFormat, 2, kIsRest>(panel, part, blocks, columns + n, sums + n);
     n += 2;
   }
-  if (n < count) multiply_few<kFormat, 1>(panel, part, blocks, columns + n, sums + n);
+  if (n < count) multiply_few<kFormat, 1, kIsRest>(panel, part, blocks, columns + n, sums + n);
 }
 
 template <PackedFormat kFormat>
 void gemm_few(const GemmArguments& a) {
   const size_t blocks = a.columns / 32;
-  const ActivationBlock* columns[2 * kFewTokens];
-  size_t count = 0;
-  for (size_t t = 0; t < a.tokens; ++t) columns[count++] = a.blocks + activation_index(t, blocks);
-  for (size_t t = 0; t < a.tokens && a.rest != nullptr; ++t)
-    columns[count++] = a.rest + activation_index(t, blocks);
+  const ActivationBlock *columns[kFewTokens], *rest[kFewTokens];
+  for (size_t t = 0; t < a.tokens; ++t) {
+    columns[t] = a.blocks + activation_index(t, blocks);
+    if (a.rest != nullptr) rest[t] = a.rest + activation_index(t, blocks);
+  }
   for (size_t p = 0; p < a.panel_count; ++p) {
     const unsigned char* panel = a.panels + p * a.panel_bytes;
     for (int part = 0; part < kParts; ++part) {
-      Float sums[2 * kFewTokens];
-      multiply_columns<kFormat>(panel, part, blocks, columns, count, sums);
+      Float sums[kFewTokens], rest_sums[kFewTokens];
+      multiply_columns<kFormat, false>(panel, part, blocks, columns, a.tokens, sums);
+      if (a.rest != nullptr) multiply_columns<kFormat, true>(panel, part, blocks, rest, a.tokens, rest_sums);
       float* y = a.y + p * kPanelRows + static_cast<size_t>(part) * Unit::kFloats;
       for (size_t t = 0; t < a.tokens; ++t) {
         finish(y + t * a.y_stride, a.accumulate,
-               a.rest == nullptr ? sums[t] : Unit::add(sums[t], sums[a.tokens + t]));
+               a.rest == nullptr ? sums[t] : Unit::add(sums[t], rest_sums[t]));
       }
     }
   }

@@ -162,9 +162,10 @@ void Forward::attention_block(Worker& worker, size_t layer) {
 void Forward::feed_forward_block(Worker& worker, size_t layer) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t rows = tokens_.size();
-  normalise(worker, w.feed_forward_norm.data(), Rounding::kPlain);
+  const bool has_experts = config_.layer[layer].has_experts;
+  normalise(worker, w.feed_forward_norm.data(), has_experts ? Rounding::kPlain : Rounding::kOutliers);
   mark(worker, Part::kNorms);
-  if (config_.layer[layer].has_experts) {
+  if (has_experts) {
     experts_.run(worker, product_scratch_, w.experts, normed_, rows, x_.data());
     mark(worker, Part::kExperts);
     return;

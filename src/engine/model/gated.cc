@@ -33,9 +33,9 @@ void Gated::run(Worker& worker, const ProductScratch& room, const PackedMatrix& 
     const size_t count = std::min(stretch, rows - row0);
     const size_t panel = unit % steps * kPanels, end = std::min(gate.panels(), panel + kPanels);
     Scratch& s = scratch_[static_cast<size_t>(worker.index())];
-    multiply_part(kernels_, room.of(worker), in, row0, count, Rounding::kPlain,
+    multiply_part(kernels_, room.of(worker), in, row0, count, Rounding::kOutliers,
                   {&gate, s.gate.data(), kColumns, false}, panel, end);
-    multiply_part(kernels_, room.of(worker), in, row0, count, Rounding::kPlain,
+    multiply_part(kernels_, room.of(worker), in, row0, count, Rounding::kOutliers,
                   {&up, s.up.data(), kColumns, false}, panel, end);
     const size_t column = panel * kPanelRows;
     const size_t columns = std::min(config_.feed_forward, end * kPanelRows) - column;

@@ -15,20 +15,33 @@ size_t divide_up(size_t n, size_t by) {
   return (n + by - 1) / by;
 }
 
+// Of the blocks that `rounding` leaves out nothing is added: a scale of 0.
+void keep_coarse_blocks(const ActivationBlock* blocks, size_t count, Rounding rounding,
+                        ActivationBlock* rest) {
+  float sum = 0;
+  for (size_t b = 0; b < count; ++b) sum += blocks[b * kTokenTile].scale * blocks[b * kTokenTile].scale;
+  const float least = sum / static_cast<float>(count) * (rounding == Rounding::kFine ? 1.0f : 3.0f);
+  for (size_t b = 0; b < count; ++b) {
+    const float scale = blocks[b * kTokenTile].scale;
+    if (!(scale * scale > least)) rest[b * kTokenTile] = {};
+  }
+}
+
 }  // namespace
 
 Activations::Activations(size_t rows_max, size_t columns, bool has_blocks, Rounding rounding)
     : columns_(columns), floats_(rows_max * columns) {
   if (!has_blocks || columns % kBlockItems != 0) return;
   blocks_.resize(divide_up(rows_max, kTokenTile) * kTokenTile * (columns / kBlockItems));
-  if (rounding == Rounding::kFine) rest_.resize(blocks_.size());
+  if (rounding != Rounding::kPlain) rest_.resize(blocks_.size());
 }
 
 void Activations::prepare(const Kernels& kernels, size_t row, Rounding rounding) {
   if (blocks_.empty()) return;
-  const size_t at = activation_index(row, columns_ / kBlockItems);
-  kernels.quantise(this->row(row), columns_, blocks_.data() + at,
-                   rounding == Rounding::kFine ? rest_.data() + at : nullptr);
+  const size_t count = columns_ / kBlockItems, at = activation_index(row, count);
+  ActivationBlock* rest = rounding == Rounding::kPlain ? nullptr : rest_.data() + at;
+  kernels.quantise(this->row(row), columns_, blocks_.data() + at, rest);
+  if (rest != nullptr) keep_coarse_blocks(blocks_.data() + at, count, rounding, rest);
 }
 
 void Activations::prepare_columns(const Kernels& kernels, std::span<const float> x, size_t row,
@@ -78,7 +91,7 @@ void multiply_part(const Kernels& kernels, unsigned char* scratch, const Activat
                                 .columns = x.columns(),
                                 .tokens = rows,
                                 .blocks = is_int8 ? x.blocks(row0) : nullptr,
-                                .rest = is_int8 && rounding == Rounding::kFine ? x.rest(row0) : nullptr,
+                                .rest = is_int8 && rounding != Rounding::kPlain ? x.rest(row0) : nullptr,
                                 .floats = x.row(row0),
                                 .floats_stride = x.columns(),
                                 .y = product.y,

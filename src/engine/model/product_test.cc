@@ -29,10 +29,15 @@ class ProductTest : public ::testing::Test {
   ProductTest() : x_(kRowsMax, kColumns, true, Rounding::kFine) {
     for (size_t t = 0; t < kRowsMax; ++t) {
       for (size_t c = 0; c < kColumns; ++c) {
-        x_.row(t)[c] = static_cast<float>((t * 31 + c * 17) % 201) / 100.0f - 1.0f;
+        const bool is_coarse =
+            c / kBlockItems == t % (kColumns / kBlockItems);  // such a block is rounded twice
+        x_.row(t)[c] =
+            (static_cast<float>((t * 31 + c * 17) % 201) / 100.0f - 1.0f) * (is_coarse ? 9.0f : 1.0f);
       }
-      x_.prepare(kernels_, t, Rounding::kFine);
     }
+  }
+  void prepare(Rounding rounding) {
+    for (size_t t = 0; t < kRowsMax; ++t) x_.prepare(kernels_, t, rounding);
   }
   // Row 0 of other activations, alone on one thread.
   std::vector<float> alone(size_t row, Rounding rounding, const PackedMatrix& weights) const {
@@ -55,7 +60,8 @@ class ProductTest : public ::testing::Test {
 
 TEST_F(ProductTest, ARowIsWhatItIsAloneForAnyRowsThreadsAndRounding) {
   const size_t narrow = narrow_.panels() * kPanelRows, wide = wide_.panels() * kPanelRows;
-  for (const Rounding rounding : {Rounding::kPlain, Rounding::kFine}) {
+  for (const Rounding rounding : {Rounding::kPlain, Rounding::kOutliers, Rounding::kFine}) {
+    prepare(rounding);
     for (const int threads : {1, 3}) {
       Pool pool(threads);
       const ProductScratch scratch(threads);
