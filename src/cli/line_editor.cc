@@ -51,6 +51,8 @@ class Edited final : public LineEditor {
     prompt_ = prompt;
     dropped_ = false;
     int length = 0;
+    // Before the prompt: a Ctrl-D that answers it at once would else still be the terminal's, and be lost.
+    ::el_set(edit_, EL_PREP_TERM, 1);
     const char* text = ::el_gets(edit_, &length);
     if (dropped_) return std::optional<std::string>("");
     if (text == nullptr || length <= 0) return std::optional<std::string>();
