@@ -116,7 +116,7 @@ struct Finished {
 // The answer cannot be continued. After it nothing follows.
 struct Failed {
   Error error;
-  int status = 0;          // the provider's HTTP status; 0: none
+  int status = 0;          // the HTTP status where it is not the code's: a provider's, 429; 0: the code's
   std::string kind{};      // the provider's word for it ("overloaded_error")
   int retry_after_s = 0;   // > 0: worth trying again after this long
   bool is_remote = false;  // the message is a provider's own and may be told

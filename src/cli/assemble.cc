@@ -24,11 +24,16 @@ constexpr size_t kPorterQueueMax = 1024;
 constexpr std::chrono::milliseconds kDrainTimeMax{30'000};
 constexpr std::chrono::milliseconds kSelfCheckDelay{250};
 
+chat::Priority priority_of(const std::string& word) {
+  if (word == "interactive") return chat::Priority::kInteractive;
+  return word == "batch" ? chat::Priority::kBatch : chat::Priority::kNormal;
+}
+
 Result<policy::Keys> open_keys(Context& context) {
   std::vector<policy::KeyEntry> entries;
   for (const KeyEntry& key : context.config.keys) {
     CRESSET_TRY(secret, read_key_secret(key, context.env, context.environment));
-    entries.push_back({key.name, std::move(secret), key.models});
+    entries.push_back({key.name, std::move(secret), key.models, priority_of(key.priority)});
   }
   return policy::Keys::open(std::move(entries));
 }

@@ -35,7 +35,8 @@ struct KeyEntry {
   std::string name;
   std::string secret_env, secret_file;  // exactly one
   std::vector<std::string> models{"*"};
-  std::string where;  // "cresset.toml:7"
+  std::string priority = "normal";  // "interactive", "normal", "batch"
+  std::string where;                // "cresset.toml:7"
 };
 
 struct AliasEntry {

@@ -102,10 +102,10 @@ class LocalEngine final : public Engine {
 
   Status submit(Job job) override {
     CHECK(job.sink != nullptr);
-    CRESSET_TRY_STATUS(scheduler_->check_queue());
     {
       const std::lock_guard lock(mutex_);
-      if (jobs_.size() >= queue_max_) return fail(Code::kUnavailable, "the queue is full; try again shortly");
+      if (jobs_.size() >= jobs_max_)
+        return fail(Code::kUnavailable, "more requests arrive than can be read; try again shortly");
       jobs_.push_back(std::move(job));
     }
     wake_.notify_one();
@@ -160,7 +160,8 @@ class LocalEngine final : public Engine {
         options_(options),
         kernels_(kernels),
         threads_(threads_of(options)),
-        queue_max_(static_cast<size_t>(options.queue_max)),
+        jobs_max_(static_cast<size_t>(options.queue_max) +
+                  static_cast<size_t>(std::max(1, options.sequences_max))),
         shelf_(env, kept_directory(options), options.model_sha256) {}
 
   Status start() {
@@ -199,7 +200,7 @@ class LocalEngine final : public Engine {
     const SchedulerOptions scheduling{
         .context = config.context,
         .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
-        .queue_max = queue_max_,
+        .queue_max = static_cast<size_t>(options_.queue_max),
         .step_tokens_max = rows_max};
     scheduler_ = std::make_unique<Scheduler>(
         scheduling,
@@ -374,7 +375,7 @@ class LocalEngine final : public Engine {
   const EngineOptions options_;
   const Kernels& kernels_;
   const int threads_;
-  const size_t queue_max_;
+  const size_t jobs_max_;  // that wait for the preparer
   ModelCard card_;
   std::string fingerprint_;
   std::unique_ptr<Tokenizer> tokenizer_;

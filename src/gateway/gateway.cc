@@ -164,6 +164,7 @@ Verdict Gateway::take_decoded(Exchange& exchange, wire::Decoded<chat::Request> d
   if (!decoded) return refuse(exchange, decoded.error());
   exchange.request = std::move(*decoded);
   exchange.request.tenant = exchange.principal->name;
+  exchange.request.priority = exchange.principal->priority;
   const Endpoint& endpoint = *exchange.target.endpoint;
   if (!exchange.target.id.empty()) {  // of a dialect that says so in the address
     exchange.request.model = exchange.target.id;

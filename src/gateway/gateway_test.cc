@@ -184,6 +184,38 @@ TEST(Gateway, ABigBodyIsDecodedOffTheLoop) {
   EXPECT_EQ(bench.post("/v1/chat/completions", big)->status(), 503);
 }
 
+TEST(Gateway, ARequestThatFindsNoPlaceInTheQueueIsToldWhenToComeBack) {
+  GatewayBench bench;
+  for (const int status : {0, 429}) {
+    auto call = bench.post("/v1/chat/completions", kChatStream);
+    bench.settle();
+    chat::Failed failed;
+    failed.error = {Code::kUnavailable, "3 requests wait; try again in 7 s", {}};
+    failed.status = status;
+    failed.retry_after_s = 7;
+    bench.say_last(failed);
+    bench.settle();
+    ASSERT_TRUE(call->is_replied());
+    EXPECT_EQ(call->status(), status == 0 ? 503 : 429);
+    EXPECT_EQ(call->header("Retry-After"), "7");
+    EXPECT_EQ(error_code(*call), status == 0 ? "unavailable" : "rate_limit_exceeded");
+    EXPECT_NE(call->body().find("3 requests wait"), std::string::npos);
+  }
+}
+
+TEST(Gateway, AnotherModelMayAnswerWhereTheQueueOfTheFirstIsFull) {
+  GatewayBench bench;
+  auto call =
+      bench.post("/v1/chat/completions", R"({"model":"pair","messages":[{"role":"user","content":"hi"}]})");
+  bench.settle();
+  bench.say_last(failed(Code::kUnavailable, "the queue is full"));
+  bench.settle();
+  EXPECT_FALSE(call->is_over());
+  for (auto event : {started(1), text("x"), finished(1)}) bench.say_last(event);
+  bench.settle();
+  EXPECT_EQ(call->status(), 200);
+}
+
 TEST(Gateway, DrainFinishesWhatIsOnItsWayAndTakesNothingNew) {
   GatewayBench bench;
   auto running = bench.post("/v1/chat/completions", kChat);

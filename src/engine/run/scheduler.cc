@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -47,20 +48,14 @@ Scheduler::~Scheduler() {
   leader_.join();
 }
 
-Status Scheduler::check_queue() const {
-  const std::lock_guard lock(mutex_);
-  const size_t waiting = static_cast<size_t>(stats_.waiting) + incoming_sequences_;
-  if (waiting >= options_.queue_max) {
-    return fail(Code::kUnavailable,
-                "the queue is full: " + std::to_string(waiting) + " requests wait; try again shortly");
-  }
-  return {};
-}
-
 Status Scheduler::submit(PreparedJob job) {
-  CRESSET_TRY_STATUS(check_queue());
+  job.arrived = parts_.clock.now();
   {
     const std::lock_guard lock(mutex_);
+    if (incoming_sequences_ >= options_.queue_max + options_.sequences_max) {
+      return fail(Code::kUnavailable,
+                  std::to_string(incoming_sequences_) + " requests have just come; try again shortly");
+    }
     incoming_sequences_ += job.prompts.size() * static_cast<size_t>(job.job.request.choices);
     incoming_.push_back(std::move(job));
   }
@@ -84,9 +79,15 @@ EngineStats Scheduler::stats() const {
 
 void Scheduler::lead() {
   while (collect()) {
-    drop_cancelled();
+    const sys::Instant begun = parts_.clock.now();
+    size_t ended = drop_cancelled();
     admit();
+    shorten_queue();
+    const uint64_t put_back = totals_.preemptions_total;
+    const size_t running = running_.size();
     if (!running_.empty()) step();
+    ended += running - running_.size() - static_cast<size_t>(totals_.preemptions_total - put_back);
+    ends_.add(std::chrono::duration<double>(parts_.clock.now() - begun).count(), ended);
     publish();
   }
 }
@@ -113,6 +114,7 @@ bool Scheduler::collect() {
     auto answer = std::make_shared<Answer>();
     const int choices = prepared.job.request.choices;
     answer->job = std::move(prepared.job);
+    answer->arrived = prepared.arrived;
     for (const auto& prompt : prepared.prompts) answer->prompt_tokens += static_cast<int>(prompt.size());
     int choice = 0;
     for (const auto& prompt : prepared.prompts) {
@@ -128,17 +130,35 @@ bool Scheduler::collect() {
   return true;
 }
 
-void Scheduler::drop_cancelled() {
+// How many of the running ones were.
+size_t Scheduler::drop_cancelled() {
   std::erase_if(waiting_, [](const auto& s) { return s->is_cancelled(); });
   for (auto& s : running_) {
     if (!s->is_cancelled()) continue;
     release(*s);
     s->is_done = true;
   }
-  std::erase_if(running_, [](const auto& s) { return s->is_done; });
+  return std::erase_if(running_, [](const auto& s) { return s->is_done; });
 }
 
 // ---- admission and memory
+
+std::vector<Waiter> Scheduler::list_waiting() const {
+  std::vector<Waiter> out;
+  out.reserve(waiting_.size());
+  for (const auto& s : waiting_) {
+    const Answer& answer = *s->answer;
+    out.push_back(
+        {s->tenant(), s->request().priority, answer.arrived, &answer, s->is_put_back, answer.has_begun});
+  }
+  return out;
+}
+
+size_t Scheduler::choose_next() const {
+  std::map<std::string_view, size_t> running;
+  for (const auto& s : running_) ++running[s->tenant()];
+  return engine::choose_next(list_waiting(), running, parts_.clock.now());
+}
 
 void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < options_.sequences_max) {
@@ -150,20 +170,25 @@ void Scheduler::admit() {
       continue;
     }
     if (!try_admit(s)) return;  // and nobody overtakes it: a large one is not starved
+    s.answer->has_begun = true;
     running_.push_back(std::move(*next));
     waiting_.erase(next);
   }
 }
 
-size_t Scheduler::choose_next() const {
-  if (waiting_.front()->is_put_back) return 0;
-  std::map<std::string_view, size_t> running;
-  for (const auto& s : running_) ++running[s->tenant()];
-  size_t best = 0;
-  for (size_t i = 1; i < waiting_.size(); ++i) {
-    if (running[waiting_[i]->tenant()] < running[waiting_[best]->tenant()]) best = i;
+// Refuses jobs until no more wait than may. Their cancel tokens stay as they are: another model may answer.
+void Scheduler::shorten_queue() {
+  if (waiting_.size() <= options_.queue_max) return;
+  const std::vector<Waiter> waiters = list_waiting();
+  std::set<std::string_view> tenants;
+  for (const Waiter& w : waiters) tenants.insert(w.tenant);
+  std::set<const void*> leaving;
+  for (const Leaver& leaver : choose_leaving(waiters, options_.queue_max)) {
+    leaving.insert(leaver.job);
+    const Answer& answer = *waiting_[leaver.position - 1]->answer;
+    answer.job.sink->on_event(refusal(leaver, options_.queue_max, tenants.size(), ends_));
   }
-  return best;
+  std::erase_if(waiting_, [&](const auto& s) { return leaving.contains(s->answer.get()); });
 }
 
 // How long the answer may be, and how many pages it is promised to begin with.

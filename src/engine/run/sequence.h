@@ -14,6 +14,7 @@
 #include "engine/run/prefix_tree.h"
 #include "engine/run/sampler.h"
 #include "engine/token/tokenizer.h"
+#include "sys/env.h"
 
 namespace cresset::engine {
 
@@ -23,6 +24,8 @@ struct Answer {
   int prompt_tokens = 0;  // of all prompts
   int cached_tokens = 0;  // of these, not computed for this answer
   bool is_started = false;
+  bool has_begun = false;  // a sequence of it was admitted
+  sys::Instant arrived{};
 };
 
 struct Sequence {
