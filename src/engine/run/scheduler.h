@@ -10,6 +10,8 @@
 // Order. Of those that wait, the tenant with the fewest running sequences is next, then first come, first
 // served. Of a step's prompt tokens (step_pace.h), the oldest prompt has half, the shortest go first with the
 // rest. Threads: submit, call and stats from any thread; all else on the leader.
+//
+// scheduler.cc has the queue, admission and memory; scheduler_step.cc has a step.
 #pragma once
 
 #include <condition_variable>
