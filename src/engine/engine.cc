@@ -307,7 +307,7 @@ class LocalEngine final : public Engine {
   Status evaluate_now(const std::vector<std::vector<int32_t>>& sequences, bool all_positions,
                       std::vector<std::vector<Logits>>& out) {
     size_t pages = 0;
-    for (const auto& s : sequences) pages += (s.size() + kPagePositions - 1) / kPagePositions;
+    for (const auto& s : sequences) pages += pages_for(s.size());
     scheduler_->make_room(pages);
     CRESSET_TRY_STATUS(check_pages(pages));
     constexpr size_t kRows = 64;  // of a pass whose logits are all held at once

@@ -8,8 +8,10 @@
 // queue and is computed again later, mostly from the pages that it leaves in the tree (a pre-emption).
 //
 // Order. Who of those that wait is next, and who is refused when too many do: run/queue.h. Of a step's prompt
-// tokens (step_pace.h), the oldest prompt has half, the shortest go first with the rest. Threads: submit,
-// call and stats from any thread; all else on the leader.
+// tokens (step_pace.h), the oldest prompt has half, the shortest go first with the rest. Threads: submit, call
+// and stats from any thread; all else on the leader.
+//
+// scheduler.cc has the queue, admission and memory; scheduler_step.cc has a step.
 #pragma once
 
 #include <condition_variable>
