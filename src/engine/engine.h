@@ -60,7 +60,7 @@ struct ModelCard {
 };
 
 struct EngineStats {
-  int running = 0, waiting = 0;
+  int running = 0, waiting = 0, held = 0;        // held: their readers are behind
   uint64_t kv_bytes_used = 0, kv_bytes_max = 0;  // used: by sequences that are being computed
   uint64_t kv_bytes_cached = 0;                  // of those that ended; given back when others need them
   uint64_t weights_bytes = 0;
@@ -75,6 +75,7 @@ struct Job {
   chat::Request request;  // already checked against the dialect's rules; model is not looked at
   std::shared_ptr<chat::EventSink> sink;
   chat::CancelToken cancel;
+  chat::HoldToken hold{};  // held, it leaves the batch, and goes on later with the same tokens
 };
 
 struct Logits {

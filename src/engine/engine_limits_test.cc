@@ -90,6 +90,70 @@ TEST(EngineLimits, ACancelledAnswerFreesItsPagesAndSaysNoMore) {
   EXPECT_EQ(after, 0u);
 }
 
+// In a step, each of two answers is given a token; the one that is cancelled in step n is not in step n + 1.
+TEST(EngineLimits, ACancelledAnswerLeavesTheBatchInTheNextStep) {
+  TinyEngine tiny({}, {.threads = 1});
+  chat::CancelToken cancel, stop;
+  auto leaver = std::make_shared<GatheredAnswer>(), stayer = std::make_shared<GatheredAnswer>();
+  uint64_t left_at = 0;      // steps that were over; on the leader's thread alone until settled
+  std::vector<int> running;  // after each step from then on
+  leaver->on_each = [&, deltas = 0](const chat::Event&) mutable {
+    if (++deltas < 6 || left_at > 0) return;
+    left_at = tiny->stats().steps_total;
+    cancel.cancel();
+  };
+  stayer->on_each = [&](const chat::Event&) {
+    const EngineStats stats = tiny->stats();
+    if (left_at > 0 && stats.steps_total > left_at + 1) running.push_back(stats.running);
+    if (running.size() == 3) stop.cancel();
+  };
+  ASSERT_TRUE(tiny->submit({endless(5), stayer, stop}));
+  ASSERT_TRUE(tiny->submit({endless(40), leaver, cancel}));
+  while (!stop.is_cancelled()) stayer->wait_for_events(stayer->events() + 1);
+  EXPECT_EQ(tiny.settled_stats().running, 0);
+  EXPECT_EQ(running, (std::vector<int>{1, 1, 1}));
+}
+
+// An answer whose reader is behind is not computed, takes no memory that others need, and ends as if nothing
+// had happened.
+TEST(EngineLimits, AHeldAnswerLeavesTheBatchAndGoesOnWithTheSameTokens) {
+  TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 3 * kPageBytes});
+  const chat::Request request = sample(some_tokens(70), 60, 9);
+  const std::string expected = tiny.answer(request)->text();
+  chat::HoldToken hold;
+  auto held = std::make_shared<GatheredAnswer>();
+  held->on_each = [&, deltas = 0](const chat::Event& event) mutable {
+    if (std::holds_alternative<chat::TextDelta>(event) && ++deltas == 4) hold.set(true);
+  };
+  ASSERT_TRUE(tiny->submit({request, held, {}, hold}));
+  held->wait_for_events(5);
+  EngineStats stats = tiny.settled_stats();
+  EXPECT_EQ(stats.running, 0);
+  EXPECT_EQ(stats.held, 1);
+  EXPECT_EQ(stats.kv_bytes_used, 0u);
+  const size_t events = held->events();
+  // Others have the whole memory, and the batch.
+  EXPECT_FALSE(tiny.answer(complete(some_tokens(100), 90))->error());
+  EXPECT_EQ(held->events(), events);
+  hold.set(false);
+  held->wait();
+  EXPECT_EQ(held->text(), expected);
+  EXPECT_EQ(held->out_of_order(), 0);
+}
+
+TEST(EngineLimits, AHeldAnswerWhoseReaderLeavesIsDropped) {
+  TinyEngine tiny({}, {.threads = 1});
+  chat::HoldToken hold;
+  chat::CancelToken cancel;
+  hold.set(true);
+  auto held = std::make_shared<GatheredAnswer>();
+  ASSERT_TRUE(tiny->submit({endless(10), held, cancel, hold}));
+  held->wait_for_events(2);
+  EXPECT_EQ(tiny.settled_stats().held, 1);
+  cancel.cancel();
+  EXPECT_EQ(tiny.settled_stats().held, 0);
+}
+
 // Holds the leader inside the first event of an endless answer, so that what is submitted meanwhile waits.
 class HeldEngine {
  public:

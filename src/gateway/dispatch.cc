@@ -77,6 +77,7 @@ void Dispatch::attempt(const std::shared_ptr<Exchange>& exchange) {
   exchange->encoder.reset();
   exchange->held.reset();
   exchange->flow.reset();
+  exchange->hold = {};
   exchange->origin = {};
   exchange->dropped.clear();
   exchange->is_paused = false;
@@ -90,8 +91,8 @@ void Dispatch::attempt(const std::shared_ptr<Exchange>& exchange) {
 void Dispatch::ask_own(const std::shared_ptr<Exchange>& exchange, const Candidate& candidate) {
   const wire::Checked ok = exchange->target.endpoint->codec->check_own(exchange->request);
   if (ok) {
-    local_.answer(
-        provider::Inquiry{candidate.model, exchange->request, make_relay(exchange), exchange->cancel});
+    local_.answer(provider::Inquiry{candidate.model, exchange->request, make_relay(exchange),
+                                    exchange->cancel, exchange->hold});
     return;
   }
   if (exchange->candidate + 1 < exchange->plan.candidates.size() && !exchange->has_spoken) {
@@ -112,15 +113,24 @@ void Dispatch::ask_remote(const std::shared_ptr<Exchange>& exchange, const Candi
     exchange->dropped += exchange->dropped.empty() ? "n" : ", n";
 }
 
-// Too much waits for the client: the provider is asked to wait too, until all of it has been taken.
+// Too much waits for the client: who answers waits too, until all of it has been taken or the time is up.
 void Dispatch::hold_back(const std::shared_ptr<Exchange>& exchange) {
-  if (!exchange->flow || exchange->is_paused || exchange->call->queued_bytes() <= options_.hold_bytes) return;
+  if (exchange->is_paused || exchange->call->queued_bytes() <= options_.hold_bytes) return;
   exchange->is_paused = true;
-  exchange->flow->pause();
+  exchange->hold.set(true);
+  if (exchange->flow) exchange->flow->pause();
+  exchange->stop_patience = schedule_.after(options_.hold_time_max, [this, weak = std::weak_ptr(exchange)] {
+    const std::shared_ptr<Exchange> alive = weak.lock();
+    if (!alive || alive->is_done || !alive->is_paused) return;
+    alive->call->abort();
+    over_(alive, Ending::kClientLeft);
+  });
   exchange->call->on_drained([weak = std::weak_ptr(exchange)] {
     const std::shared_ptr<Exchange> alive = weak.lock();
-    if (!alive || alive->is_done || !std::exchange(alive->is_paused, false) || !alive->flow) return;
-    alive->flow->resume();
+    if (!alive || alive->is_done || !std::exchange(alive->is_paused, false)) return;
+    alive->stop_patience();
+    alive->hold.set(false);
+    if (alive->flow) alive->flow->resume();
   });
 }
 

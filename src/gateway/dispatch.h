@@ -1,6 +1,6 @@
 // Dispatch: gives a decoded request to the candidates of its plan and brings the answer back to the client,
 // whole or as a stream. The next candidate is tried while the client has seen nothing. A client that reads
-// slowly holds its provider back. Lives on the loop.
+// slowly holds up who answers it, and nobody else; after a while it is dropped. Lives on the loop.
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,9 @@ namespace cresset::gateway {
 
 struct DispatchOptions {
   size_t slow_bytes = 1u << 20;    // queued for a client: from here on it counts as slow
-  size_t hold_bytes = 256u << 10;  // and from here on a provider is asked to wait
+  size_t hold_bytes = 256u << 10;  // and from here on whoever answers waits
+  // As long as it waits for one client to take all that is queued; then the client is dropped.
+  std::chrono::milliseconds hold_time_max{60'000};
   std::chrono::milliseconds ping_interval{15'000};
   std::chrono::milliseconds answer_time_max{3'600'000};  // from the first attempt to the last event
 };

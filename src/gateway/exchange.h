@@ -54,11 +54,12 @@ struct Exchange {
   // answer: one attempt at a time; what an earlier one still says is not heard
   int attempt = 0;
   chat::CancelToken cancel;
+  chat::HoldToken hold;                  // of the own engine's answer
   std::shared_ptr<provider::Flow> flow;  // of a provider's answer
   provider::Origin origin;               // of whoever answers
   std::string dropped;                   // what could not be told to it
   int choices_asked = 1;
-  bool is_paused = false;  // the provider waits for the client
+  bool is_paused = false;  // whoever answers waits for the client
   std::string answer_id;
   std::optional<wire::Answer> answer;  // what the client has been or will be told
   std::unique_ptr<wire::StreamEncoder> encoder;
@@ -68,7 +69,7 @@ struct Exchange {
   bool is_slow = false;             // the client reads slower than the answer is made
   bool is_done = false;
   sys::Instant last_write{}, first_token{}, last_token{};
-  std::function<void()> stop_pings, stop_clock;
+  std::function<void()> stop_pings, stop_clock, stop_patience;
 
   const net::HttpRequest& http() const { return call->request(); }
 };

@@ -302,6 +302,7 @@ void Gateway::settle(const std::shared_ptr<Exchange>& exchange, Ending ending) {
   exchange->flow.reset();
   if (exchange->stop_pings) exchange->stop_pings();
   if (exchange->stop_clock) exchange->stop_clock();
+  if (exchange->stop_patience) exchange->stop_patience();
   const Endpoint* endpoint = exchange->target.endpoint;
   const int status = ending == Ending::kClientLeft ? 499 : exchange->response.status;
   metrics_.count_request(endpoint != nullptr ? endpoint->path : "other", status);

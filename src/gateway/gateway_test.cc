@@ -338,6 +338,44 @@ TEST(Gateway, ASlowReaderIsMarkedAndItsEventsAreKept) {
   EXPECT_NE(bench.get("/metrics")->body().find("cresset_slow_clients_total 1\n"), std::string::npos);
 }
 
+TEST(Gateway, ASlowReaderHoldsItsAnswerBackUntilItHasCaughtUp) {
+  GatewayBench bench;
+  auto call = bench.post("/v1/chat/completions", kChatStream);
+  bench.settle();
+  call->stall();
+  bench.say(0, started(1));
+  bench.say(0, text(std::string(200'000, 'x')));
+  bench.settle();
+  EXPECT_FALSE(bench.job(0)->hold.is_held());
+  bench.say(0, text(std::string(100'000, 'x')));
+  bench.settle();
+  EXPECT_TRUE(bench.job(0)->hold.is_held());
+  bench.schedule.advance(std::chrono::seconds(59));
+  call->drain();
+  EXPECT_FALSE(bench.job(0)->hold.is_held());
+  bench.schedule.advance(std::chrono::hours(1) - std::chrono::minutes(2));
+  EXPECT_FALSE(call->is_over()) << "who caught up has time again";
+  bench.say(0, finished(1));
+  bench.settle();
+  EXPECT_TRUE(call->is_ended());
+}
+
+TEST(Gateway, AReaderThatDoesNotCatchUpIsDropped) {
+  GatewayBench bench;
+  auto call = bench.post("/v1/chat/completions", kChatStream);
+  bench.settle();
+  call->stall();
+  bench.say(0, started(1));
+  bench.say(0, text(std::string(300'000, 'x')));
+  bench.settle();
+  bench.schedule.advance(std::chrono::milliseconds(59'999));
+  EXPECT_FALSE(call->is_over());
+  bench.schedule.advance(std::chrono::milliseconds(1));
+  EXPECT_TRUE(call->is_aborted());
+  EXPECT_TRUE(bench.job(0)->cancel.is_cancelled());
+  EXPECT_EQ(bench.gateway->exchanges(), 0u);
+}
+
 TEST(Gateway, AnAnswerHasATimeLimit) {
   GatewayBench bench;
   auto whole = bench.post("/v1/chat/completions", kChat);

@@ -126,6 +126,8 @@ std::string Metrics::write(const std::vector<provider::LoadedModel>& loaded, siz
         [](const engine::EngineStats& s) { return std::to_string(s.running); });
   gauge("cresset_num_requests_waiting", "Requests waiting to be computed.",
         [](const engine::EngineStats& s) { return std::to_string(s.waiting); });
+  gauge("cresset_num_requests_held", "Requests whose readers are behind: not computed until they catch up.",
+        [](const engine::EngineStats& s) { return std::to_string(s.held); });
   gauge("cresset_kv_cache_usage_perc", "KV cache in use; 1 is all of it.", [](const engine::EngineStats& s) {
     return number(s.kv_bytes_max == 0
                       ? 0.0

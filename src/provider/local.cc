@@ -131,8 +131,8 @@ void LocalEngines::submit(Slot& slot, Inquiry inquiry) {
   };
   auto sink = std::make_shared<CountingSink>(inquiry.sink, slot.jobs, std::move(over));
   inquiry.sink->on_accepted(Origin{slot.engine->fingerprint()});
-  const Status submitted = slot.engine->submit(
-      engine::Job{std::move(inquiry.request), std::move(sink), std::move(inquiry.cancel)});
+  const Status submitted = slot.engine->submit(engine::Job{
+      std::move(inquiry.request), std::move(sink), std::move(inquiry.cancel), std::move(inquiry.hold)});
   if (!submitted) fail_waiting(*inquiry.sink, submitted.error());
 }
 

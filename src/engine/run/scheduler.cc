@@ -13,6 +13,8 @@ namespace {
 
 // Positions that an open-ended answer is promised at a time.
 constexpr size_t kGrowthPositions = 4 * kPagePositions;
+// How often readers that are behind are looked at where nothing else is to be done.
+constexpr std::chrono::milliseconds kHoldLook{20};
 
 }  // namespace
 
@@ -65,6 +67,7 @@ void Scheduler::lead() {
   while (collect()) {
     const sys::Instant begun = parts_.clock.now();
     size_t ended = drop_cancelled();
+    set_held_aside();
     admit();
     shorten_queue();
     const uint64_t put_back = totals_.preemptions_total;
@@ -79,9 +82,14 @@ void Scheduler::lead() {
 // Takes what has arrived; sleeps while there is nothing to do. False: stop.
 bool Scheduler::collect() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [&] {
+  const auto has_work = [&] {
     return is_stopping_ || !incoming_.empty() || !calls_.empty() || !running_.empty() || !waiting_.empty();
-  });
+  };
+  if (held_.empty()) {
+    wake_.wait(lock, has_work);
+  } else {
+    wake_.wait_for(lock, kHoldLook, has_work);  // nobody tells when a reader has caught up or left
+  }
   if (is_stopping_) {
     for (auto& s : running_) release(*s);
     return false;
@@ -117,12 +125,28 @@ bool Scheduler::collect() {
 // How many of the running ones were.
 size_t Scheduler::drop_cancelled() {
   std::erase_if(waiting_, [](const auto& s) { return s->is_cancelled(); });
+  std::erase_if(held_, [](const auto& s) { return s->is_cancelled(); });
   for (auto& s : running_) {
     if (!s->is_cancelled()) continue;
     release(*s);
     s->is_done = true;
   }
   return std::erase_if(running_, [](const auto& s) { return s->is_done; });
+}
+
+// A prompt goes on: it says nothing yet, and others may wait for its pages.
+void Scheduler::set_held_aside() {
+  for (auto& s : held_) {
+    if (!s->is_held()) waiting_.push_front(std::move(s));
+  }
+  std::erase(held_, nullptr);
+  for (auto& s : running_) {
+    if (!s->is_held() || !s->is_decoding()) continue;
+    release(*s);
+    s->is_put_back = true;
+    held_.push_back(std::move(s));
+  }
+  std::erase(running_, nullptr);
 }
 
 // ---- admission and memory
@@ -276,6 +300,7 @@ void Scheduler::publish() {
   stats_ = totals_;
   stats_.running = static_cast<int>(running_.size());
   stats_.waiting = static_cast<int>(waiting_.size());
+  stats_.held = static_cast<int>(held_.size());
   stats_.kv_bytes_used = parts_.cache.bytes_used() - cached;
   stats_.kv_bytes_cached = cached;
 }

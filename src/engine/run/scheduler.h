@@ -7,9 +7,13 @@
 // and more as it grows; when there is no more, the youngest of these sequences goes back to the head of the
 // queue and is computed again later, mostly from the pages that it leaves in the tree (a pre-emption).
 //
+// A sequence whose reader is behind is set aside between two steps: its pages stay in the tree as cached
+// ones, so it holds up nobody's memory, and it goes back to the head of the queue when its reader has caught
+// up.
+//
 // Order. Who of those that wait is next, and who is refused when too many do: run/queue.h. Of a step's prompt
-// tokens (step_pace.h), the oldest prompt has half, the shortest go first with the rest. Threads: submit, call
-// and stats from any thread; all else on the leader.
+// tokens (step_pace.h), the oldest prompt has half, the shortest go first with the rest. Threads: submit,
+// call and stats from any thread; all else on the leader.
 //
 // scheduler.cc has the queue, admission and memory; scheduler_step.cc has a step.
 #pragma once
@@ -81,6 +85,7 @@ class Scheduler {
   void lead();
   bool collect();
   size_t drop_cancelled();
+  void set_held_aside();
   std::vector<Waiter> list_waiting() const;
   size_t choose_next() const;
   void admit();
@@ -111,6 +116,7 @@ class Scheduler {
 
   std::vector<std::unique_ptr<Sequence>> running_;  // in the order of admission
   std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::vector<std::unique_ptr<Sequence>> held_;
   std::vector<float> logits_;
   EngineStats totals_;  // the leader's; stats_ follows after each step
 

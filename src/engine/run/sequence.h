@@ -35,6 +35,7 @@ struct Sequence {
   const chat::Request& request() const { return answer->job.request; }
   const std::string& tenant() const { return request().tenant; }
   bool is_cancelled() const { return answer->job.cancel.is_cancelled(); }
+  bool is_held() const { return answer->job.hold.is_held(); }
   bool wants_reports() const { return request().logprobs; }
   // Needs the logits of every row of its prompt, so it can take no page and shares none.
   bool wants_prompt_reports() const { return request().echo && request().logprobs; }
