@@ -47,6 +47,7 @@ struct Started {
   std::string model{};  // that answers, as its provider names it; empty: as it was asked for
   std::string id{};     // the provider's name for this answer
   Json extras{};        // what else the answer's head says, in the dialect of who answers
+  double queue_s = -1;  // that it waited to be computed; < 0: not known
   bool operator==(const Started&) const = default;
 };
 // More text of one choice: whole UTF-8 characters only. `tokens` reports what was asked for by `logprobs`;

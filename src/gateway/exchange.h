@@ -12,6 +12,7 @@
 #include "chat/request.h"
 #include "chat/stream.h"
 #include "gateway/endpoints.h"
+#include "gateway/metrics.h"
 #include "gateway/route.h"
 #include "net/server.h"
 #include "policy/principal.h"
@@ -68,6 +69,7 @@ struct Exchange {
   bool has_spoken = false;          // an event has been sent: no other candidate may begin anew
   bool is_slow = false;             // the client reads slower than the answer is made
   bool is_done = false;
+  ModelSeries* series = nullptr;  // of who answers
   sys::Instant last_write{}, first_token{}, last_token{};
   std::function<void()> stop_pings, stop_clock, stop_patience;
 

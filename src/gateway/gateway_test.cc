@@ -306,19 +306,37 @@ TEST(Gateway, CountsWhatHappened) {
   GatewayBench bench;
   auto call = bench.post("/v1/chat/completions", kChat);
   bench.settle();
-  for (auto event : {started(5), text("a"), finished(3, chat::FinishReason::kLength)}) bench.say(0, event);
+  bench.env.advance(std::chrono::milliseconds(90));
+  chat::Started begun{{5, 0, 0}};
+  begun.queue_s = 0.4;
+  bench.say(0, begun);
+  bench.say(0, text("a"));
+  bench.settle();
+  bench.env.advance(std::chrono::milliseconds(60));
+  bench.say(0, text("b"));
+  bench.settle();
+  // Its times are told while it goes on.
+  const std::string early = bench.get("/metrics")->body();
+  EXPECT_NE(early.find("vllm:inter_token_latency_seconds_count{model_name=\"small:latest\"} 1\n"),
+            std::string::npos);
+  bench.say(0, finished(3, chat::FinishReason::kLength));
   bench.settle();
   const std::string text = bench.get("/metrics")->body();
   for (const char* line :
-       {"cresset_num_requests_running{model_name=\"small:latest\"} ",
-        "cresset_kv_cache_usage_perc{model_name=\"small:latest\"} 0.25\n",
-        "cresset_prefix_cache_queries_total{model_name=\"small:latest\"} ",
-        "cresset_prefix_cache_hits_total{model_name=\"small:latest\"} ",
-        "cresset_num_preemptions_total{model_name=\"small:latest\"} ",
-        "cresset_prompt_tokens_total{model_name=\"small:latest\"} 5\n",
-        "cresset_generation_tokens_total{model_name=\"small:latest\"} 3\n",
-        "cresset_request_success_total{model_name=\"small:latest\",finished_reason=\"length\"} 1\n",
-        "cresset_time_to_first_token_seconds_bucket{model_name=\"small:latest\",le=\"+Inf\"} 1\n",
+       {"vllm:num_requests_running{model_name=\"small:latest\"} ",
+        "vllm:kv_cache_usage_perc{model_name=\"small:latest\"} 0.25\n",
+        "vllm:prefix_cache_queries_total{model_name=\"small:latest\"} ",
+        "vllm:prefix_cache_hits_total{model_name=\"small:latest\"} ",
+        "vllm:num_preemptions_total{model_name=\"small:latest\"} ",
+        "vllm:prompt_tokens_total{model_name=\"small:latest\"} 5\n",
+        "vllm:generation_tokens_total{model_name=\"small:latest\"} 3\n",
+        "vllm:request_success_total{model_name=\"small:latest\",finished_reason=\"length\"} 1\n",
+        "vllm:time_to_first_token_seconds_bucket{model_name=\"small:latest\",le=\"0.08\"} 0\n",
+        "vllm:time_to_first_token_seconds_bucket{model_name=\"small:latest\",le=\"0.1\"} 1\n",
+        "vllm:inter_token_latency_seconds_bucket{model_name=\"small:latest\",le=\"0.05\"} 0\n",
+        "vllm:inter_token_latency_seconds_bucket{model_name=\"small:latest\",le=\"0.075\"} 1\n",
+        "vllm:request_queue_time_seconds_bucket{model_name=\"small:latest\",le=\"0.3\"} 0\n",
+        "vllm:request_queue_time_seconds_sum{model_name=\"small:latest\"} 0.4\n",
         "cresset_http_requests_total{path=\"/v1/chat/completions\",status=\"200\"} 1\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
   }

@@ -178,7 +178,7 @@ void Scheduler::admit() {
       continue;
     }
     if (!try_admit(s)) return;  // and nobody overtakes it: a large one is not starved
-    s.answer->has_begun = true;
+    if (!std::exchange(s.answer->has_begun, true)) s.answer->begun = parts_.clock.now();
     running_.push_back(std::move(*next));
     waiting_.erase(next);
   }

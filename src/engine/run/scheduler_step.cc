@@ -183,7 +183,9 @@ void Scheduler::send(Answer& answer, std::vector<chat::Event>& events) {
   if (events.empty() || answer.job.cancel.is_cancelled()) return;
   if (!answer.is_started) {
     answer.is_started = true;
-    answer.job.sink->on_event(chat::Started{{answer.prompt_tokens, answer.cached_tokens, 0}});
+    chat::Started started{{answer.prompt_tokens, answer.cached_tokens, 0}};
+    started.queue_s = std::chrono::duration<double>(answer.begun - answer.arrived).count();
+    answer.job.sink->on_event(std::move(started));
   }
   for (chat::Event& event : events) answer.job.sink->on_event(std::move(event));
 }

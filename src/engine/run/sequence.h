@@ -25,7 +25,7 @@ struct Answer {
   int cached_tokens = 0;  // of these, not computed for this answer
   bool is_started = false;
   bool has_begun = false;  // a sequence of it was admitted
-  sys::Instant arrived{};
+  sys::Instant arrived{}, begun{};
 };
 
 struct Sequence {
