@@ -50,6 +50,19 @@ gateway::GatewayOptions gateway_options(const Config& config) {
   return options;
 }
 
+provider::LocalOptions local_options(const Context& context) {
+  const Config& config = context.config;
+  const uint64_t total = context.parts.read_memory().total;
+  provider::LocalOptions options;
+  options.loaded_max = static_cast<size_t>(config.models_max);
+  options.memory_max = config.memory_max > 0 ? static_cast<uint64_t>(config.memory_max) : total - total / 10;
+  options.kv_bytes_max = engine::kv_budget(config.own_engine, total);
+  options.keep_alive = std::chrono::seconds(config.keep_alive_s);
+  for (const std::string& name : config.pinned)
+    options.pinned.push_back(name.starts_with("local/") ? name.substr(6) : name);
+  return options;
+}
+
 // The providers whose keys are there, with what the catalogue knows of their models.
 Result<std::vector<provider::RemoteOptions>> remote_options(Context& context) {
   std::string text(provider::built_in_catalogue());
@@ -101,8 +114,9 @@ class House {
         schedule_(loop_),
         models_(store, context.config.model_default),
         engines_(
-            schedule_, *loader_, models_,
-            [&context](const std::string& path) { return open_engine(context, path); }, {},
+            context.env, schedule_, *loader_, models_,
+            [&context](const std::string& path) { return open_engine(context, path); },
+            local_options(context),
             [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
 
   Status open() {
@@ -136,6 +150,16 @@ class House {
 
  private:
   void say(const std::string& line) { context_.terminal.out(printable(line) + "\n"); }
+
+  // A model that always stays is there before it is asked for.
+  void load_pinned() {
+    for (const std::string& name : local_options(context_).pinned) {
+      for (const provider::InstalledModel& model : *models_.list()) {
+        if (model.name == name || model.name == name + ":latest")
+          engines_.preload(model.name, [](const Status&) {});
+      }
+    }
+  }
 
   // Loads the default model; then requests are answered, whatever came of it.
   void greet() {
@@ -183,6 +207,7 @@ class House {
     Listen listen = context_.config.listen;
     listen.port = server_->port();
     const std::string name = models_.default_name();
+    load_pinned();
     say("ready");
     say("  API      " + std::string(context_.config.tls_cert.empty() ? "http://" : "https://") +
         listen.text() + "/v1");

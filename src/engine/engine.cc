@@ -184,10 +184,7 @@ class LocalEngine final : public Engine {
 
     const bool is_float = options_.arithmetic == Arithmetic::kFloat32;
     const KvShape shape{config.layers, config.kv_heads, config.head_size, is_float, options_.kv_format};
-    const uint64_t kv_bytes = options_.kv_bytes_max > 0
-                                  ? options_.kv_bytes_max
-                                  : std::max<uint64_t>(sys::read_memory().total / 4, 256u << 20);
-    cache_ = std::make_unique<KvCache>(shape, kv_bytes);
+    cache_ = std::make_unique<KvCache>(shape, kv_budget(options_, sys::read_memory().total));
     if (cache_->pages_max() == 0) {
       return fail(Code::kInvalid, "a key-value page of this model takes " +
                                       std::to_string(shape.page_bytes()) +
@@ -396,6 +393,10 @@ class LocalEngine final : public Engine {
 };
 
 }  // namespace
+
+uint64_t kv_budget(const EngineOptions& options, uint64_t memory_bytes) {
+  return options.kv_bytes_max > 0 ? options.kv_bytes_max : std::max<uint64_t>(memory_bytes / 4, 256u << 20);
+}
 
 Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options) {
   const PackedShelf shelf(env, kept_directory(options), options.model_sha256);

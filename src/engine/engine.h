@@ -166,6 +166,9 @@ class Engine {
 // Reads a file's card without preparing weights or starting threads: the same checks as open().
 Result<ModelCard> read_card(sys::Env& env, const std::string& path);
 
+// The bytes that keys and values may have on a machine with so much memory.
+uint64_t kv_budget(const EngineOptions& options, uint64_t memory_bytes);
+
 // Keeps a model's repacked weights as these options say, so that its first start is as quick as any.
 Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options);
 
