@@ -39,7 +39,7 @@ GatewayBench::GatewayBench(bool is_started, std::vector<policy::KeyEntry> keys) 
       std::vector<provider::InstalledModel>{installed("small:latest"), installed("other:latest")});
   models.default_model = "small:latest";
   engines = std::make_unique<provider::LocalEngines>(
-      schedule, loader, models,
+      env, schedule, loader, models,
       [state = state](const std::string&) -> Result<std::unique_ptr<engine::Engine>> {
         return std::make_unique<FakeEngine>(state);
       },

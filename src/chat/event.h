@@ -47,6 +47,7 @@ struct Started {
   std::string model{};  // that answers, as its provider names it; empty: as it was asked for
   std::string id{};     // the provider's name for this answer
   Json extras{};        // what else the answer's head says, in the dialect of who answers
+  double queue_s = -1;  // that it waited to be computed; < 0: not known
   bool operator==(const Started&) const = default;
 };
 // More text of one choice: whole UTF-8 characters only. `tokens` reports what was asked for by `logprobs`;
@@ -116,7 +117,7 @@ struct Finished {
 // The answer cannot be continued. After it nothing follows.
 struct Failed {
   Error error;
-  int status = 0;          // the provider's HTTP status; 0: none
+  int status = 0;          // the HTTP status where it is not the code's: a provider's, 429; 0: the code's
   std::string kind{};      // the provider's word for it ("overloaded_error")
   int retry_after_s = 0;   // > 0: worth trying again after this long
   bool is_remote = false;  // the message is a provider's own and may be told

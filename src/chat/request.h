@@ -76,6 +76,9 @@ struct Thinking {
   bool operator==(const Thinking&) const = default;
 };
 
+// Whose turn is first where requests wait for the own engine.
+enum class Priority { kInteractive, kNormal, kBatch };
+
 struct Request {
   Dialect dialect = Dialect::kNone;  // that `extras` everywhere in it belong to
   std::string model{};
@@ -94,10 +97,11 @@ struct Request {
   int top_logprobs = 0;             // and this many alternatives (0 to 20)
   bool echo = false;                // completions: the prompt's text first
   bool stream = false;
-  bool include_usage = false;  // a last event with usage in a stream
-  std::string tenant{};        // set by the gateway, never by a client: whose caches may be used
-  std::string user{};          // opaque to us: for the ledger
-  Json template_kwargs{};      // chat_template_kwargs: an object or null
+  bool include_usage = false;             // a last event with usage in a stream
+  std::string tenant{};                   // set by the gateway, never by a client: whose caches may be used
+  Priority priority = Priority::kNormal;  // set by the gateway, as the key has it
+  std::string user{};                     // opaque to us: for the ledger
+  Json template_kwargs{};                 // chat_template_kwargs: an object or null
 
   std::vector<Tool> tools{};
   std::optional<ToolChoice> tool_choice{};

@@ -27,4 +27,16 @@ class CancelToken {
   std::shared_ptr<std::atomic<bool>> flag_;
 };
 
+// Set while whoever wants the answer cannot take more of it, as often as need be; the producer looks at every
+// step, and makes nothing meanwhile. Copies share the state.
+class HoldToken {
+ public:
+  HoldToken() : flag_(std::make_shared<std::atomic<bool>>(false)) {}
+  void set(bool is_held) const { flag_->store(is_held, std::memory_order_relaxed); }
+  bool is_held() const { return flag_->load(std::memory_order_relaxed); }
+
+ private:
+  std::shared_ptr<std::atomic<bool>> flag_;
+};
+
 }  // namespace cresset::chat

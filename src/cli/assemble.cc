@@ -24,11 +24,16 @@ constexpr size_t kPorterQueueMax = 1024;
 constexpr std::chrono::milliseconds kDrainTimeMax{30'000};
 constexpr std::chrono::milliseconds kSelfCheckDelay{250};
 
+chat::Priority priority_of(const std::string& word) {
+  if (word == "interactive") return chat::Priority::kInteractive;
+  return word == "batch" ? chat::Priority::kBatch : chat::Priority::kNormal;
+}
+
 Result<policy::Keys> open_keys(Context& context) {
   std::vector<policy::KeyEntry> entries;
   for (const KeyEntry& key : context.config.keys) {
     CRESSET_TRY(secret, read_key_secret(key, context.env, context.environment));
-    entries.push_back({key.name, std::move(secret), key.models});
+    entries.push_back({key.name, std::move(secret), key.models, priority_of(key.priority)});
   }
   return policy::Keys::open(std::move(entries));
 }
@@ -42,6 +47,19 @@ gateway::GatewayOptions gateway_options(const Config& config) {
   if (host != "0.0.0.0" && host != "::")
     options.hosts.push_back(host.find(':') == std::string::npos ? host : "[" + host + "]");
   for (const AliasEntry& alias : config.aliases) options.aliases.push_back({alias.name, alias.candidates});
+  return options;
+}
+
+provider::LocalOptions local_options(const Context& context) {
+  const Config& config = context.config;
+  const uint64_t total = context.parts.read_memory().total;
+  provider::LocalOptions options;
+  options.loaded_max = static_cast<size_t>(config.models_max);
+  options.memory_max = config.memory_max > 0 ? static_cast<uint64_t>(config.memory_max) : total - total / 10;
+  options.kv_bytes_max = engine::kv_budget(config.own_engine, total);
+  options.keep_alive = std::chrono::seconds(config.keep_alive_s);
+  for (const std::string& name : config.pinned)
+    options.pinned.push_back(name.starts_with("local/") ? name.substr(6) : name);
   return options;
 }
 
@@ -96,8 +114,9 @@ class House {
         schedule_(loop_),
         models_(store, context.config.model_default),
         engines_(
-            schedule_, *loader_, models_,
-            [&context](const std::string& path) { return open_engine(context, path); }, {},
+            context.env, schedule_, *loader_, models_,
+            [&context](const std::string& path) { return open_engine(context, path); },
+            local_options(context),
             [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
 
   Status open() {
@@ -131,6 +150,16 @@ class House {
 
  private:
   void say(const std::string& line) { context_.terminal.out(printable(line) + "\n"); }
+
+  // A model that always stays is there before it is asked for.
+  void load_pinned() {
+    for (const std::string& name : local_options(context_).pinned) {
+      for (const provider::InstalledModel& model : *models_.list()) {
+        if (model.name == name || model.name == name + ":latest")
+          engines_.preload(model.name, [](const Status&) {});
+      }
+    }
+  }
 
   // Loads the default model; then requests are answered, whatever came of it.
   void greet() {
@@ -178,6 +207,7 @@ class House {
     Listen listen = context_.config.listen;
     listen.port = server_->port();
     const std::string name = models_.default_name();
+    load_pinned();
     say("ready");
     say("  API      " + std::string(context_.config.tls_cert.empty() ? "http://" : "https://") +
         listen.text() + "/v1");

@@ -1,10 +1,10 @@
-// serve and ps. What serve builds is in assemble.cc.
+// serve and ps; top has its own file. What serve builds is in assemble.cc.
+#include "cli/command_top.h"
 #include "cli/commands.h"
+#include "cli/running_server.h"
 
 namespace cresset::cli {
 namespace {
-
-constexpr size_t kBodyBytesMax = 4u << 20;
 
 Result<int> run_serve(Context& context) {
   std::vector<Error> refusals = check_serving(context.config, context.env, context.environment);
@@ -19,48 +19,10 @@ Result<int> run_serve(Context& context) {
   return context.parts.serve(context);
 }
 
-Result<std::string> get(Context& context, const std::string& url) {
-  net::FetchOptions options;
-  options.url = url;
-  options.bytes_max = kBodyBytesMax;
-  options.connect_time_max_s = 2;
-  options.stall_time_max_s = 10;
-  std::string body;
-  const auto result = context.parts.fetch(
-      options, [](const net::FetchResult&) { return Status{}; },
-      [&](std::string_view bytes) {
-        body += bytes;
-        return Status{};
-      },
-      [] { return false; });
-  if (!result) return tl::unexpected(result.error());
-  return body;
-}
-
-// A server that listens everywhere is asked on loopback.
-std::string base_url(const Config& config) {
-  Listen listen = config.listen;
-  if (listen.host == "0.0.0.0") listen.host = "127.0.0.1";
-  if (listen.host == "::") listen.host = "::1";
-  return (config.tls_cert.empty() ? "http://" : "https://") + listen.text();
-}
-
 Result<int> run_ps(Context& context) {
-  const std::string url = base_url(context.config);
-  const auto body = get(context, url + "/v1/models");
-  if (!body) {
-    if (body.error().code == Code::kUnavailable || body.error().code == Code::kTimeout ||
-        body.error().code == Code::kIo) {
-      return fail(Code::kUnavailable, "no server runs there; `cresset serve` starts one",
-                  context.config.listen.text());
-    }
-    if (body.error().code == Code::kRefused) {
-      return fail(Code::kRefused, "a server runs there and asks for a key, which ps does not send",
-                  context.config.listen.text());
-    }
-    return tl::unexpected(body.error());
-  }
-  const auto json = parse_json(*body);
+  const std::string url = server_url(context.config);
+  CRESSET_TRY(body, ask_server(context, "/v1/models"));
+  const auto json = parse_json(body);
   const Json* data = json ? json->find("data") : nullptr;
   if (data == nullptr || !data->is_array()) {
     return fail(Code::kCorrupt, "what answers there is not a cresset server", context.config.listen.text());
@@ -100,6 +62,7 @@ std::vector<Command> server_commands() {
         0,
         0},
        run_ps},
+      top_command(),
   };
 }
 

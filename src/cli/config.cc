@@ -80,6 +80,7 @@ LoadedConfig load_config(const ConfigSources& sources, const Environment& enviro
   for (const KeyEntry& key : out.config.keys) {
     Json shown = Json::object({{"name", key.name}, {"models", Json::array()}});
     for (const std::string& model : key.models) shown.find("models")->push(model);
+    shown.set("priority", key.priority);
     key.secret_env.empty() ? shown.set("secret_file", key.secret_file)
                            : shown.set("secret_env", key.secret_env);
     out.config.settings.push_back({"key", std::move(shown), key.where});

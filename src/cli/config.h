@@ -35,7 +35,8 @@ struct KeyEntry {
   std::string name;
   std::string secret_env, secret_file;  // exactly one
   std::vector<std::string> models{"*"};
-  std::string where;  // "cresset.toml:7"
+  std::string priority = "normal";  // "interactive", "normal", "batch"
+  std::string where;                // "cresset.toml:7"
 };
 
 struct AliasEntry {
@@ -80,6 +81,10 @@ struct Config {
   std::string model_default;             // empty: the first imported instruction model
   engine::EngineOptions own_engine;
   bool packed_cache = true;  // own_engine.packed_cache
+  // Of own_engine too: models in memory at once, what they may need together (0: nine tenths of the
+  // machine's), how long an idle one stays (0: until another needs its place), and those that always stay.
+  int64_t models_max = 3, memory_max = 0, keep_alive_s = 0;
+  std::vector<std::string> pinned;
 
   std::string file;  // that was read; empty: none
   std::vector<Setting> settings;

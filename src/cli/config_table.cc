@@ -8,7 +8,8 @@ namespace cresset::cli {
 namespace {
 
 constexpr int64_t kTokensMax = 1 << 24;
-constexpr size_t kHostsMax = 64;
+constexpr size_t kHostsMax = 64, kPinnedMax = 64;
+constexpr int64_t kSecondsMax = 31'536'000;
 
 ScalarSpec text(std::string key, std::string Config::* field) {
   return {std::move(key), ValueKind::kText,
@@ -40,6 +41,20 @@ ScalarSpec number(std::string key, int engine::EngineOptions::* field, int64_t l
             return {};
           },
           [field](const Config& c) { return Json(c.own_engine.*field); }};
+}
+
+ScalarSpec whole(std::string key, int64_t Config::* field, int64_t low, int64_t high) {
+  return {std::move(key), ValueKind::kNumber,
+          [=](Config& c, const Value& v, const std::string& where) -> Status {
+            const int64_t n = std::get<int64_t>(v);
+            if (n < low || n > high) {
+              return fail(Code::kInvalid, "needs " + std::to_string(low) + " to " + std::to_string(high),
+                          where);
+            }
+            c.*field = n;
+            return {};
+          },
+          [field](const Config& c) { return Json(c.*field); }};
 }
 
 // A word out of a few, each with its value.
@@ -126,6 +141,25 @@ std::vector<ScalarSpec> make_specs() {
       number("own_engine.queue_max", &EngineOptions::queue_max, 0, 65'536),
       number("own_engine.step_tokens_max", &EngineOptions::step_tokens_max, 1, 65'536),
       toggle("own_engine.packed_cache", &Config::packed_cache),
+      whole("own_engine.models_max", &Config::models_max, 1, 64),
+      {"own_engine.memory_max", ValueKind::kBytes,
+       [](Config& c, const Value& v, const std::string&) -> Status {
+         c.memory_max = std::get<int64_t>(v);
+         return {};
+       },
+       [](const Config& c) { return Json(c.memory_max); }},
+      whole("own_engine.keep_alive_s", &Config::keep_alive_s, 0, kSecondsMax),
+      {"own_engine.pinned", ValueKind::kTexts,
+       [](Config& c, const Value& v, const std::string& where) -> Status {
+         c.pinned = std::get<std::vector<std::string>>(v);
+         if (c.pinned.size() > kPinnedMax) return fail(Code::kLimit, "has more than 64 names", where);
+         return {};
+       },
+       [](const Config& c) {
+         Json out = Json::array();
+         for (const std::string& name : c.pinned) out.push(name);
+         return out;
+       }},
   };
 }
 

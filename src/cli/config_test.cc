@@ -56,6 +56,7 @@ kv_format = "q8_0"
 name = "laptop"
 secret_env = "CRESSET_KEY"
 models = ["local/*"]
+priority = "batch"
 [[alias]]
 name = "auto"
 candidates = ["local/default"]
@@ -71,6 +72,7 @@ candidates = ["local/default"]
   EXPECT_EQ(config.own_engine.kv_format, engine::KvFormat::kQ8_0);
   ASSERT_EQ(config.keys.size(), 1u);
   EXPECT_EQ(config.keys[0].models, std::vector<std::string>{"local/*"});
+  EXPECT_EQ(config.keys[0].priority, "batch");
   EXPECT_EQ(config.aliases.at(0).candidates.at(0), "local/default");
   EXPECT_EQ(origin_of(config, "own_engine.threads"), "/etc/c.toml:11");
 }
@@ -84,6 +86,7 @@ threads = 1000
 kernels = "sse"
 [[key]]
 secret = "abc"
+priority = "high"
 [sever]
 )");
   std::vector<std::string> lines;
@@ -95,8 +98,9 @@ secret = "abc"
       "/etc/c.toml:6: own_engine.kernels is one of auto, scalar, avx2, avx512",
       "/etc/c.toml:7: a [[key]] needs a name",
       "/etc/c.toml:7: a [[key]] needs secret_env or secret_file, one of them (never the secret itself)",
+      "/etc/c.toml:7: priority is one of interactive, normal, batch",
       "/etc/c.toml:8: unknown key \"secret\" in [[key]]",
-      "/etc/c.toml:9: unknown section or key \"sever\"; did you mean \"server\"?",
+      "/etc/c.toml:10: unknown section or key \"sever\"; did you mean \"server\"?",
   };
   EXPECT_EQ(lines, expected);
 }

@@ -212,7 +212,10 @@ class Reader {
     KeyEntry key;
     key.where = place(table);
     read_members(table, "key",
-                 {{"name", &key.name}, {"secret_env", &key.secret_env}, {"secret_file", &key.secret_file}},
+                 {{"name", &key.name},
+                  {"secret_env", &key.secret_env},
+                  {"secret_file", &key.secret_file},
+                  {"priority", &key.priority}},
                  {{"models", &key.models}});
     if (key.name.empty() && !table.contains("name"))
       complain(table, Code::kInvalid, "a [[key]] needs a name");
@@ -223,6 +226,8 @@ class Reader {
     if (!key.name.empty() && !key_names_.insert(key.name).second) {
       complain(table, Code::kInvalid, "a second [[key]] named \"" + key.name + "\"");
     }
+    if (key.priority != "interactive" && key.priority != "normal" && key.priority != "batch")
+      complain(table, Code::kInvalid, "priority is one of interactive, normal, batch");
     if (!key.secret_file.empty()) key.secret_file = resolve(key.secret_file);
     out_.config.keys.push_back(std::move(key));
   }

@@ -102,10 +102,10 @@ class LocalEngine final : public Engine {
 
   Status submit(Job job) override {
     CHECK(job.sink != nullptr);
-    CRESSET_TRY_STATUS(scheduler_->check_queue());
     {
       const std::lock_guard lock(mutex_);
-      if (jobs_.size() >= queue_max_) return fail(Code::kUnavailable, "the queue is full; try again shortly");
+      if (jobs_.size() >= jobs_max_)
+        return fail(Code::kUnavailable, "more requests arrive than can be read; try again shortly");
       jobs_.push_back(std::move(job));
     }
     wake_.notify_one();
@@ -160,7 +160,8 @@ class LocalEngine final : public Engine {
         options_(options),
         kernels_(kernels),
         threads_(threads_of(options)),
-        queue_max_(static_cast<size_t>(options.queue_max)),
+        jobs_max_(static_cast<size_t>(options.queue_max) +
+                  static_cast<size_t>(std::max(1, options.sequences_max))),
         shelf_(env, kept_directory(options), options.model_sha256) {}
 
   Status start() {
@@ -183,10 +184,7 @@ class LocalEngine final : public Engine {
 
     const bool is_float = options_.arithmetic == Arithmetic::kFloat32;
     const KvShape shape{config.layers, config.kv_heads, config.head_size, is_float, options_.kv_format};
-    const uint64_t kv_bytes = options_.kv_bytes_max > 0
-                                  ? options_.kv_bytes_max
-                                  : std::max<uint64_t>(sys::read_memory().total / 4, 256u << 20);
-    cache_ = std::make_unique<KvCache>(shape, kv_bytes);
+    cache_ = std::make_unique<KvCache>(shape, kv_budget(options_, sys::read_memory().total));
     if (cache_->pages_max() == 0) {
       return fail(Code::kInvalid, "a key-value page of this model takes " +
                                       std::to_string(shape.page_bytes()) +
@@ -199,7 +197,7 @@ class LocalEngine final : public Engine {
     const SchedulerOptions scheduling{
         .context = config.context,
         .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
-        .queue_max = queue_max_,
+        .queue_max = static_cast<size_t>(options_.queue_max),
         .step_tokens_max = rows_max};
     scheduler_ = std::make_unique<Scheduler>(
         scheduling,
@@ -306,7 +304,7 @@ class LocalEngine final : public Engine {
   Status evaluate_now(const std::vector<std::vector<int32_t>>& sequences, bool all_positions,
                       std::vector<std::vector<Logits>>& out) {
     size_t pages = 0;
-    for (const auto& s : sequences) pages += (s.size() + kPagePositions - 1) / kPagePositions;
+    for (const auto& s : sequences) pages += pages_for(s.size());
     scheduler_->make_room(pages);
     CRESSET_TRY_STATUS(check_pages(pages));
     constexpr size_t kRows = 64;  // of a pass whose logits are all held at once
@@ -374,7 +372,7 @@ class LocalEngine final : public Engine {
   const EngineOptions options_;
   const Kernels& kernels_;
   const int threads_;
-  const size_t queue_max_;
+  const size_t jobs_max_;  // that wait for the preparer
   ModelCard card_;
   std::string fingerprint_;
   std::unique_ptr<Tokenizer> tokenizer_;
@@ -395,6 +393,10 @@ class LocalEngine final : public Engine {
 };
 
 }  // namespace
+
+uint64_t kv_budget(const EngineOptions& options, uint64_t memory_bytes) {
+  return options.kv_bytes_max > 0 ? options.kv_bytes_max : std::max<uint64_t>(memory_bytes / 4, 256u << 20);
+}
 
 Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options) {
   const PackedShelf shelf(env, kept_directory(options), options.model_sha256);

@@ -36,7 +36,7 @@ struct EngineOptions {
   uint64_t kv_bytes_max = 0;  // all sequences together; 0: a quarter of the machine's memory
   KvFormat kv_format = KvFormat::kBf16;
   int sequences_max = 64;     // computed at once; more wait in the queue
-  int queue_max = 512;        // waiting requests; more are kUnavailable
+  int queue_max = 512;        // waiting sequences; more are refused (run/queue.h)
   int step_tokens_max = 512;  // tokens of one forward pass
   // The SHA-256 of the file in hex, where the caller knows it, and the directory in which the repacked
   // weights of such a file are kept for the next start (load/packed_file.h); either empty: they are not kept.
@@ -60,7 +60,7 @@ struct ModelCard {
 };
 
 struct EngineStats {
-  int running = 0, waiting = 0;
+  int running = 0, waiting = 0, held = 0;        // held: their readers are behind
   uint64_t kv_bytes_used = 0, kv_bytes_max = 0;  // used: by sequences that are being computed
   uint64_t kv_bytes_cached = 0;                  // of those that ended; given back when others need them
   uint64_t weights_bytes = 0;
@@ -75,6 +75,7 @@ struct Job {
   chat::Request request;  // already checked against the dialect's rules; model is not looked at
   std::shared_ptr<chat::EventSink> sink;
   chat::CancelToken cancel;
+  chat::HoldToken hold{};  // held, it leaves the batch, and goes on later with the same tokens
 };
 
 struct Logits {
@@ -131,10 +132,11 @@ class Engine {
   // A value that changes when answers may: model digest prefix, arithmetic, kv_format ("fp_…").
   virtual const std::string& fingerprint() const = 0;
 
-  // Queues a job. Errors that can be seen at once are returned (kUnavailable: the queue is full; kInvalid: no
-  // chat template, seeds, ...); anything later arrives at the sink as Failed. Prompts longer than the context
-  // are Failed with kLimit and both numbers. Event order: Started, then deltas of all choices interleaved, a
-  // Finished for each. Choice index = prompt_index * request.choices + choice.
+  // Queues a job. kUnavailable at once: more arrive than can be looked at. All else arrives at the sink as
+  // Failed: a prompt longer than the context with kLimit and both numbers, a job for which the queue has no
+  // room with kUnavailable, its place and when to try again, and status 429 where its tenant has more than
+  // its share. Event order: Started, then deltas of all choices interleaved, a Finished for each. Choice
+  // index = prompt_index * request.choices + choice.
   virtual Status submit(Job job) = 0;
 
   // Tools: the exact ids of a text (no BOS), the bytes of a token.
@@ -163,6 +165,9 @@ class Engine {
 
 // Reads a file's card without preparing weights or starting threads: the same checks as open().
 Result<ModelCard> read_card(sys::Env& env, const std::string& path);
+
+// The bytes that keys and values may have on a machine with so much memory.
+uint64_t kv_budget(const EngineOptions& options, uint64_t memory_bytes);
 
 // Keeps a model's repacked weights as these options say, so that its first start is as quick as any.
 Status keep_packed(sys::Env& env, const std::string& path, const EngineOptions& options);

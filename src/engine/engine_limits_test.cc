@@ -90,29 +90,170 @@ TEST(EngineLimits, ACancelledAnswerFreesItsPagesAndSaysNoMore) {
   EXPECT_EQ(after, 0u);
 }
 
-TEST(EngineLimits, AQueueThatIsFullIsUnavailable) {
-  TinyEngine tiny({}, {.threads = 1, .sequences_max = 1, .queue_max = 2});
-  chat::CancelToken cancel;
-  std::promise<void> entered, released;
-  auto first = std::make_shared<GatheredAnswer>();
-  first->on_each = [&, is_first =
-                           true](const chat::Event&) mutable {  // holds the leader up inside its first event
-    if (!std::exchange(is_first, false)) return;
-    entered.set_value();
-    released.get_future().wait();
+// In a step, each of two answers is given a token; the one that is cancelled in step n is not in step n + 1.
+TEST(EngineLimits, ACancelledAnswerLeavesTheBatchInTheNextStep) {
+  TinyEngine tiny({}, {.threads = 1});
+  chat::CancelToken cancel, stop;
+  auto leaver = std::make_shared<GatheredAnswer>(), stayer = std::make_shared<GatheredAnswer>();
+  uint64_t left_at = 0;      // steps that were over; on the leader's thread alone until settled
+  std::vector<int> running;  // after each step from then on
+  leaver->on_each = [&, deltas = 0](const chat::Event&) mutable {
+    if (++deltas < 6 || left_at > 0) return;
+    left_at = tiny->stats().steps_total;
+    cancel.cancel();
   };
-  ASSERT_TRUE(tiny->submit({endless(5), first, cancel}));
-  entered.get_future().wait();
-  // One may be in the preparer's hands and one in each of its queues.
-  Status status;
-  for (int i = 0; i < 4 && status; ++i)
-    status = tiny->submit({endless(5), std::make_shared<GatheredAnswer>(), cancel});
-  ASSERT_FALSE(status);
-  EXPECT_EQ(status.error().code, Code::kUnavailable);
-  cancel.cancel();
-  released.set_value();
+  stayer->on_each = [&](const chat::Event&) {
+    const EngineStats stats = tiny->stats();
+    if (left_at > 0 && stats.steps_total > left_at + 1) running.push_back(stats.running);
+    if (running.size() == 3) stop.cancel();
+  };
+  ASSERT_TRUE(tiny->submit({endless(5), stayer, stop}));
+  ASSERT_TRUE(tiny->submit({endless(40), leaver, cancel}));
+  while (!stop.is_cancelled()) stayer->wait_for_events(stayer->events() + 1);
   EXPECT_EQ(tiny.settled_stats().running, 0);
+  EXPECT_EQ(running, (std::vector<int>{1, 1, 1}));
+}
+
+// An answer whose reader is behind is not computed, takes no memory that others need, and ends as if nothing
+// had happened.
+TEST(EngineLimits, AHeldAnswerLeavesTheBatchAndGoesOnWithTheSameTokens) {
+  TinyEngine tiny({}, {.threads = 1, .kv_bytes_max = 3 * kPageBytes});
+  const chat::Request request = sample(some_tokens(70), 60, 9);
+  const std::string expected = tiny.answer(request)->text();
+  chat::HoldToken hold;
+  auto held = std::make_shared<GatheredAnswer>();
+  held->on_each = [&, deltas = 0](const chat::Event& event) mutable {
+    if (std::holds_alternative<chat::TextDelta>(event) && ++deltas == 4) hold.set(true);
+  };
+  ASSERT_TRUE(tiny->submit({request, held, {}, hold}));
+  held->wait_for_events(5);
+  EngineStats stats = tiny.settled_stats();
+  EXPECT_EQ(stats.running, 0);
+  EXPECT_EQ(stats.held, 1);
+  EXPECT_EQ(stats.kv_bytes_used, 0u);
+  const size_t events = held->events();
+  // Others have the whole memory, and the batch.
+  EXPECT_FALSE(tiny.answer(complete(some_tokens(100), 90))->error());
+  EXPECT_EQ(held->events(), events);
+  hold.set(false);
+  held->wait();
+  EXPECT_EQ(held->text(), expected);
+  EXPECT_EQ(held->out_of_order(), 0);
+}
+
+TEST(EngineLimits, AHeldAnswerWhoseReaderLeavesIsDropped) {
+  TinyEngine tiny({}, {.threads = 1});
+  chat::HoldToken hold;
+  chat::CancelToken cancel;
+  hold.set(true);
+  auto held = std::make_shared<GatheredAnswer>();
+  ASSERT_TRUE(tiny->submit({endless(10), held, cancel, hold}));
+  held->wait_for_events(2);
+  EXPECT_EQ(tiny.settled_stats().held, 1);
+  cancel.cancel();
+  EXPECT_EQ(tiny.settled_stats().held, 0);
+}
+
+// Holds the leader inside the first event of an endless answer, so that what is submitted meanwhile waits.
+class HeldEngine {
+ public:
+  explicit HeldEngine(TinyEngine& tiny) : tiny_(tiny) {
+    first_->on_each = [this, is_first = true](const chat::Event&) mutable {
+      if (!std::exchange(is_first, false)) return;
+      entered_.set_value();
+      released_.get_future().wait();
+    };
+    EXPECT_TRUE(tiny_->submit({endless(5), first_, cancel}));
+    entered_.get_future().wait();
+  }
+  std::shared_ptr<GatheredAnswer> submit(std::string tenant,
+                                         chat::Priority priority = chat::Priority::kNormal) {
+    chat::Request request = complete(some_tokens(5), 2);
+    request.tenant = std::move(tenant);
+    request.priority = priority;
+    request.ignore_eos = true;
+    auto answer = tiny_.submit(request);
+    answer->on_each = [this, told = answer.get()](const chat::Event& event) {
+      if (std::holds_alternative<chat::Started>(event)) order.push_back(told);
+    };
+    // The preparer works in order: when it has refused this one, the scheduler has the other.
+    tiny_.submit(endless(512))->wait();
+    return answer;
+  }
+  void release() { released_.set_value(); }
+
+  chat::CancelToken cancel;
+  std::vector<const GatheredAnswer*> order;  // in which answers started
+
+ private:
+  TinyEngine& tiny_;
+  std::shared_ptr<GatheredAnswer> first_ = std::make_shared<GatheredAnswer>();
+  std::promise<void> entered_, released_;
+};
+
+TEST(EngineLimits, AQueueThatIsFullRefusesTheLast) {
+  TinyEngine tiny({}, {.threads = 1, .sequences_max = 1, .queue_max = 2});
+  HeldEngine held(tiny);
+  std::vector<std::shared_ptr<GatheredAnswer>> answers;
+  for (int i = 0; i < 3; ++i) answers.push_back(held.submit("a"));
+  held.release();
+  answers[2]->wait();
+  ASSERT_TRUE(answers[2]->error());
+  EXPECT_EQ(answers[2]->error()->code, Code::kUnavailable);
+  EXPECT_NE(answers[2]->error()->what.find("2 requests wait, this one would be number 3"), std::string::npos)
+      << answers[2]->error()->what;
+  held.cancel.cancel();
+  for (int i = 0; i < 2; ++i) {
+    answers[static_cast<size_t>(i)]->wait();
+    EXPECT_FALSE(answers[static_cast<size_t>(i)]->error());
+  }
+}
+
+TEST(EngineLimits, WithoutAQueueOnlyWhatCanStartIsTaken) {
+  TinyEngine tiny({}, {.threads = 1, .sequences_max = 1, .queue_max = 0});
   EXPECT_FALSE(tiny.answer(complete(some_tokens(5), 2))->error());
+  HeldEngine held(tiny);
+  // At most one more may be on its way at all.
+  Status status;
+  auto sink = std::make_shared<GatheredAnswer>();
+  ASSERT_TRUE(tiny->submit({complete(some_tokens(5), 2), sink, {}}));
+  held.release();
+  sink->wait();
+  EXPECT_TRUE(sink->error());
+  held.cancel.cancel();
+}
+
+TEST(EngineLimits, AQueueThatOneTenantFilledMakesRoomForAnother) {
+  TinyEngine tiny({}, {.threads = 1, .sequences_max = 1, .queue_max = 4});
+  HeldEngine held(tiny);
+  std::vector<std::shared_ptr<GatheredAnswer>> greedy;
+  for (int i = 0; i < 4; ++i) greedy.push_back(held.submit("greedy"));
+  const auto modest = held.submit("modest");
+  held.release();
+  greedy[3]->wait();
+  ASSERT_TRUE(greedy[3]->error());
+  EXPECT_NE(greedy[3]->error()->what.find("its share of the queue is 2 of 4"), std::string::npos)
+      << greedy[3]->error()->what;
+  held.cancel.cancel();
+  modest->wait();
+  EXPECT_FALSE(modest->error());
+  for (int i = 0; i < 3; ++i) {
+    greedy[static_cast<size_t>(i)]->wait();
+    EXPECT_FALSE(greedy[static_cast<size_t>(i)]->error());
+  }
+}
+
+TEST(EngineLimits, AHigherPriorityIsComputedFirst) {
+  TinyEngine tiny({}, {.threads = 1, .sequences_max = 1, .queue_max = 8});
+  HeldEngine held(tiny);
+  const auto batch = held.submit("a", chat::Priority::kBatch);
+  const auto normal = held.submit("b");
+  const auto urgent = held.submit("c", chat::Priority::kInteractive);
+  held.cancel.cancel();
+  held.release();
+  for (const auto& answer : {batch, normal, urgent}) answer->wait();
+  static_cast<void>(tiny.settled_stats());
+  EXPECT_EQ(held.order, (std::vector<const GatheredAnswer*>{urgent.get(), normal.get(), batch.get()}));
 }
 
 TEST(EngineLimits, ARequestBeyondTheKeyValueBudgetFails) {

@@ -15,7 +15,7 @@ constexpr const char* kChat = R"({"model":"small","messages":[{"role":"user","co
 std::vector<policy::KeyEntry> two_keys() {
   std::vector<policy::KeyEntry> keys;
   keys.push_back({"all", Secret("key-for-everything"), {"*"}});
-  keys.push_back({"one", Secret("key-for-one-model"), {"other"}});
+  keys.push_back({"one", Secret("key-for-one-model"), {"other"}, chat::Priority::kBatch});
   return keys;
 }
 
@@ -150,6 +150,19 @@ TEST(Admission, AKeySeesAndUsesItsModelsOnly) {
                          R"({"model":"pair","messages":[{"role":"user","content":"hi"}]})", one)
                    ->is_over())
       << "of an alias the candidates that are this key's";
+}
+
+TEST(Admission, AKeysTenantAndPriorityGoWithItsRequests) {
+  GatewayBench bench(true, two_keys());
+  const std::string other = R"({"model":"other","messages":[{"role":"user","content":"hi"}]})";
+  bench.post("/v1/chat/completions", other, {{"Authorization", "Bearer key-for-everything"}});
+  bench.post("/v1/chat/completions", other, {{"Authorization", "Bearer key-for-one-model"}});
+  bench.settle();
+  ASSERT_EQ(bench.jobs().size(), 2u);
+  EXPECT_EQ(bench.job(0)->request.tenant, "all");
+  EXPECT_EQ(bench.job(0)->request.priority, chat::Priority::kNormal);
+  EXPECT_EQ(bench.job(1)->request.tenant, "one");
+  EXPECT_EQ(bench.job(1)->request.priority, chat::Priority::kBatch);
 }
 
 TEST(Admission, ALabelledRequestStaysHereOrIsRefused) {

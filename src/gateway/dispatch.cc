@@ -29,6 +29,10 @@ bool is_worth_another(const chat::Failed& failed) {
   return failed.status != 400 && failed.status != 413 && failed.status != 422;
 }
 
+double seconds(sys::Instant duration) {
+  return std::chrono::duration<double>(duration).count();
+}
+
 wire::Fault fault_of(const Exchange& exchange, const chat::Failed& failed) {
   wire::Fault fault = wire::to_fault(failed);
   if (failed.error.code == Code::kLimit && !failed.is_remote)
@@ -39,11 +43,12 @@ wire::Fault fault_of(const Exchange& exchange, const chat::Failed& failed) {
 }  // namespace
 
 Dispatch::Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local,
-                   provider::Remote& remote, DispatchOptions options, Over over)
+                   provider::Remote& remote, Metrics& metrics, DispatchOptions options, Over over)
     : env_(env),
       schedule_(schedule),
       local_(local),
       remote_(remote),
+      metrics_(metrics),
       options_(options),
       over_(std::move(over)) {}
 
@@ -77,10 +82,12 @@ void Dispatch::attempt(const std::shared_ptr<Exchange>& exchange) {
   exchange->encoder.reset();
   exchange->held.reset();
   exchange->flow.reset();
+  exchange->hold = {};
   exchange->origin = {};
   exchange->dropped.clear();
   exchange->is_paused = false;
   const Candidate& candidate = exchange->plan.candidates[exchange->candidate];
+  exchange->series = &metrics_.of(candidate.counted_as());
   const int choices_max = candidate.is_local() ? exchange->choices_asked : candidate.remote->choices_max;
   exchange->request.choices = std::min(exchange->choices_asked, choices_max);
   exchange->answer.emplace(wire::count_choices(exchange->request));
@@ -90,8 +97,8 @@ void Dispatch::attempt(const std::shared_ptr<Exchange>& exchange) {
 void Dispatch::ask_own(const std::shared_ptr<Exchange>& exchange, const Candidate& candidate) {
   const wire::Checked ok = exchange->target.endpoint->codec->check_own(exchange->request);
   if (ok) {
-    local_.answer(
-        provider::Inquiry{candidate.model, exchange->request, make_relay(exchange), exchange->cancel});
+    local_.answer(provider::Inquiry{candidate.model, exchange->request, make_relay(exchange),
+                                    exchange->cancel, exchange->hold});
     return;
   }
   if (exchange->candidate + 1 < exchange->plan.candidates.size() && !exchange->has_spoken) {
@@ -112,15 +119,24 @@ void Dispatch::ask_remote(const std::shared_ptr<Exchange>& exchange, const Candi
     exchange->dropped += exchange->dropped.empty() ? "n" : ", n";
 }
 
-// Too much waits for the client: the provider is asked to wait too, until all of it has been taken.
+// Too much waits for the client: who answers waits too, until all of it has been taken or the time is up.
 void Dispatch::hold_back(const std::shared_ptr<Exchange>& exchange) {
-  if (!exchange->flow || exchange->is_paused || exchange->call->queued_bytes() <= options_.hold_bytes) return;
-  exchange->is_paused = true;
-  exchange->flow->pause();
+  if (exchange->is_paused || exchange->call->queued_bytes() <= options_.hold_bytes) return;
+  exchange->is_paused = exchange->is_slow = true;
+  exchange->hold.set(true);
+  if (exchange->flow) exchange->flow->pause();
+  exchange->stop_patience = schedule_.after(options_.hold_time_max, [this, weak = std::weak_ptr(exchange)] {
+    const std::shared_ptr<Exchange> alive = weak.lock();
+    if (!alive || alive->is_done || !alive->is_paused) return;
+    alive->call->abort();
+    over_(alive, Ending::kClientLeft);
+  });
   exchange->call->on_drained([weak = std::weak_ptr(exchange)] {
     const std::shared_ptr<Exchange> alive = weak.lock();
-    if (!alive || alive->is_done || !std::exchange(alive->is_paused, false) || !alive->flow) return;
-    alive->flow->resume();
+    if (!alive || alive->is_done || !std::exchange(alive->is_paused, false)) return;
+    alive->stop_patience();
+    alive->hold.set(false);
+    if (alive->flow) alive->flow->resume();
   });
 }
 
@@ -150,10 +166,7 @@ void Dispatch::deliver(const std::shared_ptr<Exchange>& exchange, std::vector<Re
 
 void Dispatch::take(Exchange& exchange, const chat::Event& event, std::string& out) {
   exchange.answer->add(event);
-  if (!std::holds_alternative<chat::Started>(event) && !std::holds_alternative<chat::Finished>(event)) {
-    exchange.last_token = env_.now();
-    if (exchange.first_token.count() == 0) exchange.first_token = exchange.last_token;
-  }
+  observe(exchange, event);
   if (!exchange.request.stream) return;
   // Who has only begun may still be replaced by another.
   if (std::holds_alternative<chat::Started>(event)) {
@@ -163,6 +176,22 @@ void Dispatch::take(Exchange& exchange, const chat::Event& event, std::string& o
   exchange.has_spoken = true;
   if (exchange.held) encode(exchange, *std::exchange(exchange.held, std::nullopt), out);
   encode(exchange, event, out);
+}
+
+void Dispatch::observe(Exchange& exchange, const chat::Event& event) {
+  if (const auto* started = std::get_if<chat::Started>(&event)) {
+    if (started->queue_s >= 0) exchange.series->queue.observe(started->queue_s);
+    return;
+  }
+  if (std::holds_alternative<chat::Finished>(event)) return;
+  const sys::Instant now = env_.now();
+  if (exchange.first_token.count() == 0) {
+    exchange.first_token = now;
+    exchange.series->first_token.observe(seconds(now - exchange.arrived));
+  } else if (wire::count_choices(exchange.request) == 1) {
+    exchange.series->gap.observe(seconds(now - exchange.last_token));
+  }
+  exchange.last_token = now;
 }
 
 void Dispatch::complete(const std::shared_ptr<Exchange>& exchange) {
@@ -227,7 +256,6 @@ void Dispatch::write(Exchange& exchange, std::string bytes) {
   if (bytes.empty()) return;
   exchange.last_write = env_.now();
   exchange.call->write(std::move(bytes));
-  if (exchange.call->queued_bytes() > options_.slow_bytes) exchange.is_slow = true;
 }
 
 void Dispatch::watch(const std::shared_ptr<Exchange>& exchange, std::chrono::milliseconds delay) {

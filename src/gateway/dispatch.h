@@ -1,6 +1,6 @@
 // Dispatch: gives a decoded request to the candidates of its plan and brings the answer back to the client,
 // whole or as a stream. The next candidate is tried while the client has seen nothing. A client that reads
-// slowly holds its provider back. Lives on the loop.
+// slowly holds up who answers it, and nobody else; after a while it is dropped. Lives on the loop.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,10 @@
 namespace cresset::gateway {
 
 struct DispatchOptions {
-  size_t slow_bytes = 1u << 20;    // queued for a client: from here on it counts as slow
-  size_t hold_bytes = 256u << 10;  // and from here on a provider is asked to wait
+  size_t hold_bytes =
+      256u << 10;  // queued for a client: from here on it counts as slow, and who answers waits
+  // As long as it waits for one client to take all that is queued; then the client is dropped.
+  std::chrono::milliseconds hold_time_max{60'000};
   std::chrono::milliseconds ping_interval{15'000};
   std::chrono::milliseconds answer_time_max{3'600'000};  // from the first attempt to the last event
 };
@@ -29,7 +31,7 @@ class Dispatch {
   using Over = std::function<void(std::shared_ptr<Exchange>, Ending)>;
 
   Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local& local, provider::Remote& remote,
-           DispatchOptions options, Over over);
+           Metrics& metrics, DispatchOptions options, Over over);
 
   // Starts the answer; every outcome comes through `over`, after the reply or the end of the stream.
   Verdict start(const std::shared_ptr<Exchange>& exchange);
@@ -38,6 +40,7 @@ class Dispatch {
   void attempt(const std::shared_ptr<Exchange>& exchange);
   void deliver(const std::shared_ptr<Exchange>& exchange, std::vector<RelayItem> items);
   void take(Exchange& exchange, const chat::Event& event, std::string& out);
+  void observe(Exchange& exchange, const chat::Event& event);
   void complete(const std::shared_ptr<Exchange>& exchange);
   std::shared_ptr<Relay> make_relay(const std::shared_ptr<Exchange>& exchange);
   void ask_own(const std::shared_ptr<Exchange>& exchange, const Candidate& candidate);
@@ -56,6 +59,7 @@ class Dispatch {
   provider::Schedule& schedule_;
   provider::Local& local_;
   provider::Remote& remote_;
+  Metrics& metrics_;
   const DispatchOptions options_;
   const Over over_;
 };

@@ -12,6 +12,7 @@
 #include "chat/request.h"
 #include "chat/stream.h"
 #include "gateway/endpoints.h"
+#include "gateway/metrics.h"
 #include "gateway/route.h"
 #include "net/server.h"
 #include "policy/principal.h"
@@ -54,11 +55,12 @@ struct Exchange {
   // answer: one attempt at a time; what an earlier one still says is not heard
   int attempt = 0;
   chat::CancelToken cancel;
+  chat::HoldToken hold;                  // of the own engine's answer
   std::shared_ptr<provider::Flow> flow;  // of a provider's answer
   provider::Origin origin;               // of whoever answers
   std::string dropped;                   // what could not be told to it
   int choices_asked = 1;
-  bool is_paused = false;  // the provider waits for the client
+  bool is_paused = false;  // whoever answers waits for the client
   std::string answer_id;
   std::optional<wire::Answer> answer;  // what the client has been or will be told
   std::unique_ptr<wire::StreamEncoder> encoder;
@@ -67,8 +69,9 @@ struct Exchange {
   bool has_spoken = false;          // an event has been sent: no other candidate may begin anew
   bool is_slow = false;             // the client reads slower than the answer is made
   bool is_done = false;
+  ModelSeries* series = nullptr;  // of who answers
   sys::Instant last_write{}, first_token{}, last_token{};
-  std::function<void()> stop_pings, stop_clock;
+  std::function<void()> stop_pings, stop_clock, stop_patience;
 
   const net::HttpRequest& http() const { return call->request(); }
 };

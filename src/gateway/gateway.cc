@@ -47,7 +47,7 @@ Gateway::Gateway(const Ground& ground, policy::Keys keys, GatewayOptions options
     : ground_(ground),
       options_(std::move(options)),
       admission_(std::move(keys), options_.hosts),
-      dispatch_(ground_.env, ground_.schedule, ground_.local, ground_.remote, options_.dispatch,
+      dispatch_(ground_.env, ground_.schedule, ground_.local, ground_.remote, metrics_, options_.dispatch,
                 [this](const std::shared_ptr<Exchange>& exchange, Ending ending) {
                   if (ending == Ending::kReplied) {
                     reply(exchange);
@@ -164,6 +164,7 @@ Verdict Gateway::take_decoded(Exchange& exchange, wire::Decoded<chat::Request> d
   if (!decoded) return refuse(exchange, decoded.error());
   exchange.request = std::move(*decoded);
   exchange.request.tenant = exchange.principal->name;
+  exchange.request.priority = exchange.principal->priority;
   const Endpoint& endpoint = *exchange.target.endpoint;
   if (!exchange.target.id.empty()) {  // of a dialect that says so in the address
     exchange.request.model = exchange.target.id;
@@ -301,6 +302,7 @@ void Gateway::settle(const std::shared_ptr<Exchange>& exchange, Ending ending) {
   exchange->flow.reset();
   if (exchange->stop_pings) exchange->stop_pings();
   if (exchange->stop_clock) exchange->stop_clock();
+  if (exchange->stop_patience) exchange->stop_patience();
   const Endpoint* endpoint = exchange->target.endpoint;
   const int status = ending == Ending::kClientLeft ? 499 : exchange->response.status;
   metrics_.count_request(endpoint != nullptr ? endpoint->path : "other", status);
@@ -312,12 +314,10 @@ void Gateway::settle(const std::shared_ptr<Exchange>& exchange, Ending ending) {
 void Gateway::record_answer(const Exchange& exchange, Ending ending) {
   AnswerRecord record;
   const Candidate& candidate = exchange.plan.candidates[exchange.candidate];
-  // A client may ask a provider for any name: only those of the catalogue become a label.
-  record.model = candidate.is_local() ? candidate.model : candidate.remote->name;
+  record.model = candidate.counted_as();
   record.usage = exchange.answer->usage();
   record.duration_s = seconds(ground_.env.now() - exchange.arrived);
   const bool has_tokens = exchange.first_token.count() != 0;
-  if (has_tokens) record.first_token_s = seconds(exchange.first_token - exchange.arrived);
   if (has_tokens && record.usage.completion_tokens > 1) {
     record.per_token_s =
         seconds(exchange.last_token - exchange.first_token) / (record.usage.completion_tokens - 1);

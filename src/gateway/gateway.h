@@ -85,8 +85,8 @@ class Gateway : public std::enable_shared_from_this<Gateway> {
   const Ground ground_;
   const GatewayOptions options_;
   const Admission admission_;
-  Dispatch dispatch_;
   Metrics metrics_;
+  Dispatch dispatch_;  // writes to metrics_
   std::unordered_set<std::shared_ptr<Exchange>> exchanges_;
   bool is_started_ = false, is_draining_ = false;
 };

@@ -184,6 +184,38 @@ TEST(Gateway, ABigBodyIsDecodedOffTheLoop) {
   EXPECT_EQ(bench.post("/v1/chat/completions", big)->status(), 503);
 }
 
+TEST(Gateway, ARequestThatFindsNoPlaceInTheQueueIsToldWhenToComeBack) {
+  GatewayBench bench;
+  for (const int status : {0, 429}) {
+    auto call = bench.post("/v1/chat/completions", kChatStream);
+    bench.settle();
+    chat::Failed failed;
+    failed.error = {Code::kUnavailable, "3 requests wait; try again in 7 s", {}};
+    failed.status = status;
+    failed.retry_after_s = 7;
+    bench.say_last(failed);
+    bench.settle();
+    ASSERT_TRUE(call->is_replied());
+    EXPECT_EQ(call->status(), status == 0 ? 503 : 429);
+    EXPECT_EQ(call->header("Retry-After"), "7");
+    EXPECT_EQ(error_code(*call), status == 0 ? "unavailable" : "rate_limit_exceeded");
+    EXPECT_NE(call->body().find("3 requests wait"), std::string::npos);
+  }
+}
+
+TEST(Gateway, AnotherModelMayAnswerWhereTheQueueOfTheFirstIsFull) {
+  GatewayBench bench;
+  auto call =
+      bench.post("/v1/chat/completions", R"({"model":"pair","messages":[{"role":"user","content":"hi"}]})");
+  bench.settle();
+  bench.say_last(failed(Code::kUnavailable, "the queue is full"));
+  bench.settle();
+  EXPECT_FALSE(call->is_over());
+  for (auto event : {started(1), text("x"), finished(1)}) bench.say_last(event);
+  bench.settle();
+  EXPECT_EQ(call->status(), 200);
+}
+
 TEST(Gateway, DrainFinishesWhatIsOnItsWayAndTakesNothingNew) {
   GatewayBench bench;
   auto running = bench.post("/v1/chat/completions", kChat);
@@ -274,19 +306,37 @@ TEST(Gateway, CountsWhatHappened) {
   GatewayBench bench;
   auto call = bench.post("/v1/chat/completions", kChat);
   bench.settle();
-  for (auto event : {started(5), text("a"), finished(3, chat::FinishReason::kLength)}) bench.say(0, event);
+  bench.env.advance(std::chrono::milliseconds(90));
+  chat::Started begun{{5, 0, 0}};
+  begun.queue_s = 0.4;
+  bench.say(0, begun);
+  bench.say(0, text("a"));
+  bench.settle();
+  bench.env.advance(std::chrono::milliseconds(60));
+  bench.say(0, text("b"));
+  bench.settle();
+  // Its times are told while it goes on.
+  const std::string early = bench.get("/metrics")->body();
+  EXPECT_NE(early.find("vllm:inter_token_latency_seconds_count{model_name=\"small:latest\"} 1\n"),
+            std::string::npos);
+  bench.say(0, finished(3, chat::FinishReason::kLength));
   bench.settle();
   const std::string text = bench.get("/metrics")->body();
   for (const char* line :
-       {"cresset_num_requests_running{model_name=\"small:latest\"} ",
-        "cresset_kv_cache_usage_perc{model_name=\"small:latest\"} 0.25\n",
-        "cresset_prefix_cache_queries_total{model_name=\"small:latest\"} ",
-        "cresset_prefix_cache_hits_total{model_name=\"small:latest\"} ",
-        "cresset_num_preemptions_total{model_name=\"small:latest\"} ",
-        "cresset_prompt_tokens_total{model_name=\"small:latest\"} 5\n",
-        "cresset_generation_tokens_total{model_name=\"small:latest\"} 3\n",
-        "cresset_request_success_total{model_name=\"small:latest\",finished_reason=\"length\"} 1\n",
-        "cresset_time_to_first_token_seconds_bucket{model_name=\"small:latest\",le=\"+Inf\"} 1\n",
+       {"vllm:num_requests_running{model_name=\"small:latest\"} ",
+        "vllm:kv_cache_usage_perc{model_name=\"small:latest\"} 0.25\n",
+        "vllm:prefix_cache_queries_total{model_name=\"small:latest\"} ",
+        "vllm:prefix_cache_hits_total{model_name=\"small:latest\"} ",
+        "vllm:num_preemptions_total{model_name=\"small:latest\"} ",
+        "vllm:prompt_tokens_total{model_name=\"small:latest\"} 5\n",
+        "vllm:generation_tokens_total{model_name=\"small:latest\"} 3\n",
+        "vllm:request_success_total{model_name=\"small:latest\",finished_reason=\"length\"} 1\n",
+        "vllm:time_to_first_token_seconds_bucket{model_name=\"small:latest\",le=\"0.08\"} 0\n",
+        "vllm:time_to_first_token_seconds_bucket{model_name=\"small:latest\",le=\"0.1\"} 1\n",
+        "vllm:inter_token_latency_seconds_bucket{model_name=\"small:latest\",le=\"0.05\"} 0\n",
+        "vllm:inter_token_latency_seconds_bucket{model_name=\"small:latest\",le=\"0.075\"} 1\n",
+        "vllm:request_queue_time_seconds_bucket{model_name=\"small:latest\",le=\"0.3\"} 0\n",
+        "vllm:request_queue_time_seconds_sum{model_name=\"small:latest\"} 0.4\n",
         "cresset_http_requests_total{path=\"/v1/chat/completions\",status=\"200\"} 1\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "\n" << text;
   }
@@ -304,6 +354,44 @@ TEST(Gateway, ASlowReaderIsMarkedAndItsEventsAreKept) {
   call->close();  // net drops a reader that stalls
   EXPECT_TRUE(bench.job(0)->cancel.is_cancelled());
   EXPECT_NE(bench.get("/metrics")->body().find("cresset_slow_clients_total 1\n"), std::string::npos);
+}
+
+TEST(Gateway, ASlowReaderHoldsItsAnswerBackUntilItHasCaughtUp) {
+  GatewayBench bench;
+  auto call = bench.post("/v1/chat/completions", kChatStream);
+  bench.settle();
+  call->stall();
+  bench.say(0, started(1));
+  bench.say(0, text(std::string(200'000, 'x')));
+  bench.settle();
+  EXPECT_FALSE(bench.job(0)->hold.is_held());
+  bench.say(0, text(std::string(100'000, 'x')));
+  bench.settle();
+  EXPECT_TRUE(bench.job(0)->hold.is_held());
+  bench.schedule.advance(std::chrono::seconds(59));
+  call->drain();
+  EXPECT_FALSE(bench.job(0)->hold.is_held());
+  bench.schedule.advance(std::chrono::hours(1) - std::chrono::minutes(2));
+  EXPECT_FALSE(call->is_over()) << "who caught up has time again";
+  bench.say(0, finished(1));
+  bench.settle();
+  EXPECT_TRUE(call->is_ended());
+}
+
+TEST(Gateway, AReaderThatDoesNotCatchUpIsDropped) {
+  GatewayBench bench;
+  auto call = bench.post("/v1/chat/completions", kChatStream);
+  bench.settle();
+  call->stall();
+  bench.say(0, started(1));
+  bench.say(0, text(std::string(300'000, 'x')));
+  bench.settle();
+  bench.schedule.advance(std::chrono::milliseconds(59'999));
+  EXPECT_FALSE(call->is_over());
+  bench.schedule.advance(std::chrono::milliseconds(1));
+  EXPECT_TRUE(call->is_aborted());
+  EXPECT_TRUE(bench.job(0)->cancel.is_cancelled());
+  EXPECT_EQ(bench.gateway->exchanges(), 0u);
 }
 
 TEST(Gateway, AnAnswerHasATimeLimit) {

@@ -80,15 +80,17 @@ void Histogram::write(std::string& out, std::string_view name, std::string_view 
   line(out, base + "_count", labels, std::to_string(total));
 }
 
-Metrics::Series::Series()
-    : first_token(kFirstTokenBounds),
+ModelSeries::ModelSeries()
+    : queue(kDurationBounds),
+      first_token(kFirstTokenBounds),
+      gap(kPerTokenBounds),
       per_token(kPerTokenBounds),
       duration(kDurationBounds),
       prompt(kTokenBounds),
       generation(kTokenBounds) {}
 
 void Metrics::add(const AnswerRecord& record) {
-  Series& series = models_[record.model];
+  ModelSeries& series = of(record.model);
   ++series.endings[std::string(record.reason)];
   series.prompt_tokens += static_cast<uint64_t>(record.usage.prompt_tokens);
   series.cached_tokens += static_cast<uint64_t>(record.usage.cached_tokens);
@@ -96,7 +98,6 @@ void Metrics::add(const AnswerRecord& record) {
   series.duration.observe(record.duration_s);
   series.prompt.observe(record.usage.prompt_tokens);
   series.generation.observe(record.usage.completion_tokens);
-  if (record.first_token_s >= 0) series.first_token.observe(record.first_token_s);
   if (record.per_token_s >= 0) series.per_token.observe(record.per_token_s);
 }
 
@@ -113,52 +114,65 @@ std::string Metrics::write(const std::vector<provider::LoadedModel>& loaded, siz
     for (const provider::LoadedModel& m : loaded)
       line(out, name, label("model_name", m.name), std::to_string(m.stats.*field));
   };
-  const auto counter = [&](std::string_view name, std::string_view help, uint64_t Series::* field) {
+  const auto counter = [&](std::string_view name, std::string_view help, uint64_t ModelSeries::* field) {
     head(out, name, "counter", help);
     for (const auto& [model, s] : models_)
       line(out, name, label("model_name", model), std::to_string(s.*field));
   };
-  const auto histogram = [&](std::string_view name, std::string_view help, Histogram Series::* field) {
+  const auto histogram = [&](std::string_view name, std::string_view help, Histogram ModelSeries::* field) {
     head(out, name, "histogram", help);
     for (const auto& [model, s] : models_) (s.*field).write(out, name, label("model_name", model));
   };
-  gauge("cresset_num_requests_running", "Requests being computed.",
+  gauge("vllm:num_requests_running", "Requests being computed.",
         [](const engine::EngineStats& s) { return std::to_string(s.running); });
-  gauge("cresset_num_requests_waiting", "Requests waiting to be computed.",
+  gauge("vllm:num_requests_waiting", "Requests waiting to be computed.",
         [](const engine::EngineStats& s) { return std::to_string(s.waiting); });
-  gauge("cresset_kv_cache_usage_perc", "KV cache in use; 1 is all of it.", [](const engine::EngineStats& s) {
+  gauge("cresset_num_requests_held", "Requests whose readers are behind: not computed until they catch up.",
+        [](const engine::EngineStats& s) { return std::to_string(s.held); });
+  gauge("vllm:kv_cache_usage_perc", "KV cache in use; 1 is all of it.", [](const engine::EngineStats& s) {
     return number(s.kv_bytes_max == 0
                       ? 0.0
                       : static_cast<double>(s.kv_bytes_used) / static_cast<double>(s.kv_bytes_max));
   });
+  gauge("cresset_kv_cache_max_bytes", "Keys and values that all requests and the cache may have.",
+        [](const engine::EngineStats& s) { return std::to_string(s.kv_bytes_max); });
   gauge("cresset_kv_cache_prefix_bytes", "Cached keys and values that no request is using.",
         [](const engine::EngineStats& s) { return std::to_string(s.kv_bytes_cached); });
-  engine_counter("cresset_prefix_cache_queries_total", "Prompt tokens looked for in the prefix cache.",
+  engine_counter("vllm:prefix_cache_queries_total", "Prompt tokens looked for in the prefix cache.",
                  &engine::EngineStats::prefix_queries_total);
-  engine_counter("cresset_prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
+  engine_counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
                  &engine::EngineStats::prefix_hits_total);
-  engine_counter("cresset_num_preemptions_total", "Requests put back to the queue for memory.",
+  engine_counter("vllm:num_preemptions_total", "Requests put back to the queue for memory.",
                  &engine::EngineStats::preemptions_total);
+  engine_counter("cresset_computed_prompt_tokens_total", "Prompt tokens computed so far.",
+                 &engine::EngineStats::prompt_tokens_total);
+  engine_counter("cresset_computed_generation_tokens_total", "Tokens written so far.",
+                 &engine::EngineStats::generated_tokens_total);
   gauge("cresset_weights_bytes", "Bytes of the loaded weights.",
         [](const engine::EngineStats& s) { return std::to_string(s.weights_bytes); });
-  counter("cresset_prompt_tokens_total", "Prompt tokens of finished answers.", &Series::prompt_tokens);
+  counter("vllm:prompt_tokens_total", "Prompt tokens of finished answers.", &ModelSeries::prompt_tokens);
   counter("cresset_cached_prompt_tokens_total", "Prompt tokens read from the prefix cache.",
-          &Series::cached_tokens);
-  counter("cresset_generation_tokens_total", "Tokens written by finished answers.",
-          &Series::generation_tokens);
-  head(out, "cresset_request_success_total", "counter", "Answers that are over, by how they ended.");
+          &ModelSeries::cached_tokens);
+  counter("vllm:generation_tokens_total", "Tokens written by finished answers.",
+          &ModelSeries::generation_tokens);
+  head(out, "vllm:request_success_total", "counter", "Answers that are over, by how they ended.");
   for (const auto& [model, s] : models_) {
     for (const auto& [reason, count] : s.endings) {
-      line(out, "cresset_request_success_total",
+      line(out, "vllm:request_success_total",
            label("model_name", model) + "," + label("finished_reason", reason), std::to_string(count));
     }
   }
-  histogram("cresset_time_to_first_token_seconds", "From the request to its first token.",
-            &Series::first_token);
-  histogram("cresset_request_time_per_output_token_seconds", "Time between tokens.", &Series::per_token);
-  histogram("cresset_e2e_request_latency_seconds", "From the request to its end.", &Series::duration);
-  histogram("cresset_request_prompt_tokens", "Prompt tokens of an answer.", &Series::prompt);
-  histogram("cresset_request_generation_tokens", "Tokens written by an answer.", &Series::generation);
+  histogram("vllm:time_to_first_token_seconds", "From the request to its first token.",
+            &ModelSeries::first_token);
+  histogram("vllm:request_queue_time_seconds", "From an answer's arrival at the engine to its computing.",
+            &ModelSeries::queue);
+  histogram("vllm:inter_token_latency_seconds", "Each time between two pieces of an answer.",
+            &ModelSeries::gap);
+  histogram("vllm:request_time_per_output_token_seconds", "An answer's mean time between tokens.",
+            &ModelSeries::per_token);
+  histogram("vllm:e2e_request_latency_seconds", "From the request to its end.", &ModelSeries::duration);
+  histogram("vllm:request_prompt_tokens", "Prompt tokens of an answer.", &ModelSeries::prompt);
+  histogram("vllm:request_generation_tokens", "Tokens written by an answer.", &ModelSeries::generation);
   head(out, "cresset_http_requests_total", "counter", "HTTP requests answered.");
   for (const auto& [key, count] : requests_) {
     line(out, "cresset_http_requests_total",

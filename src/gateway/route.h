@@ -34,6 +34,8 @@ struct Candidate {
   const provider::RemoteCard* remote = nullptr;  // null: the own engine
 
   bool is_local() const { return remote == nullptr; }
+  // Its label in the metrics: a client may ask a provider for any name, so that is none.
+  const std::string& counted_as() const { return is_local() ? model : remote->name; }
 };
 
 struct Exclusion {

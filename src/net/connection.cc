@@ -284,7 +284,8 @@ void Connection::on_written(size_t bytes) {
   flight_sent_ += bytes;
   CHECK(flight_sent_ <= flight_.size() + flight_body_.size());
   if (flight_sent_ < flight_.size() + flight_body_.size()) {
-    if (state_ != State::kReading) set_deadline(setting_.limits.write_stall_max);  // it moves
+    // It moves; but what goes out before a close has only the one stretch.
+    if (state_ == State::kAnswering) set_deadline(setting_.limits.write_stall_max);
     return transport_.write_output();
   }
   is_writing_ = false;
@@ -392,6 +393,7 @@ void Connection::abort() {
   keeps_alive_ = false;
   state_ = State::kClosing;
   if (is_output_empty()) return begin_linger();
+  set_deadline(setting_.limits.write_stall_max);
   start_writing();
 }
 

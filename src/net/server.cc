@@ -44,6 +44,7 @@ constexpr asio::as_tuple_t<asio::use_awaitable_t<Executor>> kAwait{};
 
 // Beyond connections_max this many more are told "503" in HTTP; further ones are closed without a word.
 constexpr size_t kRefusalsMax = 64;
+constexpr int kSendBufferBytes = 256 << 10;             // the system doubles it
 constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process is out of descriptors
 
 class Session;
@@ -356,6 +357,8 @@ Status BeastServer::listen() {
   auto& acceptor = core_->acceptor;
   acceptor.open(endpoint.protocol(), ec);
   if (!ec) acceptor.set_option(Tcp::acceptor::reuse_address(true), ec);
+  // Accepted sockets take it over: else the system lets 4 MiB wait for a slow reader, out of our sight.
+  if (!ec) acceptor.set_option(asio::socket_base::send_buffer_size(kSendBufferBytes), ec);
   if (!ec) acceptor.bind(endpoint, ec);
   if (!ec) acceptor.listen(asio::socket_base::max_listen_connections, ec);
   if (ec == asio::error::address_in_use) return fail(Code::kUnavailable, "address in use", to_text(endpoint));

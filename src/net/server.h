@@ -1,7 +1,8 @@
 // Server: HTTP/1.1 over Boost.Beast coroutines, in one translation unit. Bytes to bounded messages and back.
 //
 // Limits (all enforced here, defaults in ServerLimits): header bytes (431), body bytes (413), time to receive
-// the header and the body (408, close), connections at once (503), idle keep-alive, queued bytes of a stream.
+// the header and the body (408, close), connections at once (503), idle keep-alive, queued bytes of a stream
+// (the system keeps at most 512 KiB more of what a client has not read).
 // TLS when a certificate is configured. A malformed request gets 400 and a close; the server goes on.
 // Everything here belongs to the loop thread.
 #pragma once

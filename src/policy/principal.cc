@@ -92,8 +92,9 @@ Result<Keys> Keys::open(std::vector<KeyEntry> entries) {
     if (entry.secret.empty()) return fail(Code::kInvalid, "the secret is empty", where);
     std::string digest = digest_of(entry.secret.expose());
     if (!digests.insert(digest).second) return fail(Code::kInvalid, "another key has the same secret", where);
-    keys.entries_.push_back({std::move(digest), std::make_shared<const Principal>(Principal{
-                                                    std::move(entry.name), std::move(entry.models)})});
+    keys.entries_.push_back(
+        {std::move(digest), std::make_shared<const Principal>(
+                                Principal{std::move(entry.name), std::move(entry.models), entry.priority})});
   }
   return keys;
 }

@@ -10,6 +10,7 @@
 
 #include "base/result.h"
 #include "base/secret.h"
+#include "chat/request.h"
 
 namespace cresset::policy {
 
@@ -19,6 +20,7 @@ bool matches_glob(std::string_view pattern, std::string_view text);
 struct Principal {
   std::string name;
   std::vector<std::string> models{"*"};  // globs
+  chat::Priority priority = chat::Priority::kNormal;
 
   // Any of the model's names ("local/m:latest", "m:latest", "m", the alias it was asked by) may match.
   bool may_use(const std::vector<std::string>& names) const;
@@ -28,6 +30,7 @@ struct KeyEntry {
   std::string name;
   Secret secret;
   std::vector<std::string> models{"*"};
+  chat::Priority priority = chat::Priority::kNormal;
 };
 
 constexpr size_t kKeysMax = 4096;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdio>
 #include <utility>
 
 #include "base/check.h"
@@ -12,6 +14,12 @@ namespace {
 
 void fail_waiting(AnswerSink& sink, const Error& error) {
   sink.on_event(chat::Failed{error});
+}
+
+std::string gib(uint64_t bytes) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f GiB", static_cast<double>(bytes) / (1u << 30));
+  return text;
 }
 
 }  // namespace
@@ -25,9 +33,14 @@ struct LocalEngines::Slot {
   std::shared_ptr<engine::Engine> engine;  // shared with counts that the porter still has to do
   std::deque<Waiting> waiting;
   uint64_t last_use = 0;
+  uint64_t weights_bytes = 0, kv_bytes = 0;  // planned; of weights then what they are
+  bool is_pinned = false;
+  sys::Instant load_begun{};
+  std::function<void()> stop_idling;  // of the timer that unloads it
   // Jobs whose sinks the engine still holds: counted up on the loop, down where the engine lets go.
   std::shared_ptr<std::atomic<int>> jobs = std::make_shared<std::atomic<int>>(0);
 
+  uint64_t bytes() const { return weights_bytes + kv_bytes; }
   bool is_idle() const { return state == State::kLoaded && jobs->load(std::memory_order_acquire) == 0; }
 };
 
@@ -50,34 +63,41 @@ class LocalEngines::CountingSink final : public chat::EventSink {
   const std::function<void()> over_;
 };
 
-LocalEngines::LocalEngines(Schedule& schedule, Porter& porter, ModelSource& source, Opener opener,
-                           LocalOptions options, Log log)
-    : schedule_(schedule),
+LocalEngines::LocalEngines(sys::Env& env, Schedule& schedule, Porter& porter, ModelSource& source,
+                           Opener opener, LocalOptions options, Log log)
+    : env_(env),
+      schedule_(schedule),
       porter_(porter),
       source_(source),
       opener_(std::make_shared<const Opener>(std::move(opener))),
-      options_(options),
+      options_(std::move(options)),
       log_(std::move(log)),
       self_(std::make_shared<LocalEngines*>(this)) {}
 
 LocalEngines::~LocalEngines() = default;
 
 void LocalEngines::answer(Inquiry inquiry) {
-  std::unique_ptr<Slot>& slot = slots_[inquiry.model];
-  if (!slot) {
-    slot = std::make_unique<Slot>();
-    slot->name = inquiry.model;
-  }
-  start(*slot, Waiting{std::move(inquiry), nullptr});
+  Slot& slot = slot_of(inquiry.model);
+  start(slot, Waiting{std::move(inquiry), nullptr});
 }
 
 void LocalEngines::preload(const std::string& name, std::function<void(Status)> done) {
-  std::unique_ptr<Slot>& slot = slots_[name];
-  if (!slot) {
-    slot = std::make_unique<Slot>();
-    slot->name = name;
+  start(slot_of(name), Waiting{std::nullopt, std::move(done)});
+}
+
+LocalEngines::Slot& LocalEngines::slot_of(const std::string& model) {
+  std::unique_ptr<Slot>& slot = slots_[model];
+  if (slot) return *slot;
+  slot = std::make_unique<Slot>();
+  slot->name = model;
+  slot->kv_bytes = options_.kv_bytes_max;
+  slot->is_pinned = std::any_of(options_.pinned.begin(), options_.pinned.end(), [&](const std::string& name) {
+    return name == model || name + ":latest" == model;
+  });
+  for (const InstalledModel& installed : *source_.list()) {
+    if (installed.name == model) slot->weights_bytes = installed.card.file_bytes;
   }
-  start(*slot, Waiting{std::nullopt, std::move(done)});
+  return *slot;
 }
 
 void LocalEngines::count(const std::string& model, chat::Request request, Counted done) {
@@ -105,13 +125,16 @@ void LocalEngines::start(Slot& slot, Waiting waiting) {
     return;
   }
   if (waiting_ >= options_.waiting_max) {
-    const Error error{Code::kUnavailable, "Too many requests wait for a model to load; try again.", {}};
+    chat::Failed failed;
+    failed.retry_after_s = load_seconds(slot);
+    failed.error = {Code::kUnavailable,
+                    std::to_string(waiting_) + " requests wait for models to load; try again in " +
+                        std::to_string(failed.retry_after_s) + " s",
+                    {}};
     if (slot.state == Slot::State::kWanted && slot.waiting.empty()) slots_.erase(std::string(slot.name));
-    if (waiting.inquiry) {
-      fail_waiting(*waiting.inquiry->sink, error);
-    } else {
-      waiting.done(tl::unexpected<Error>(error));
-    }
+    std::deque<Waiting> refused;
+    refused.push_back(std::move(waiting));
+    fail_all(std::move(refused), failed);
     return;
   }
   slot.waiting.push_back(std::move(waiting));
@@ -124,15 +147,15 @@ void LocalEngines::submit(Slot& slot, Inquiry inquiry) {
     fail_waiting(*inquiry.sink, Error{Code::kCancelled, "The client left.", {}});
     return;
   }
-  auto over = [&schedule = schedule_, weak = std::weak_ptr(self_)] {
-    schedule.post([weak] {
-      if (const auto self = weak.lock()) (*self)->pump();
+  auto over = [&schedule = schedule_, weak = std::weak_ptr(self_), name = slot.name] {
+    schedule.post([weak, name] {
+      if (const auto self = weak.lock()) (*self)->on_job_over(name);
     });
   };
   auto sink = std::make_shared<CountingSink>(inquiry.sink, slot.jobs, std::move(over));
   inquiry.sink->on_accepted(Origin{slot.engine->fingerprint()});
-  const Status submitted = slot.engine->submit(
-      engine::Job{std::move(inquiry.request), std::move(sink), std::move(inquiry.cancel)});
+  const Status submitted = slot.engine->submit(engine::Job{
+      std::move(inquiry.request), std::move(sink), std::move(inquiry.cancel), std::move(inquiry.hold)});
   if (!submitted) fail_waiting(*inquiry.sink, submitted.error());
 }
 
@@ -144,27 +167,127 @@ void LocalEngines::pump() {
       if (slot->state != Slot::State::kWanted) continue;
       if (next == nullptr || slot->last_use < next->last_use) next = slot.get();
     }
-    if (next == nullptr || !make_room()) return;
-    load(*next);
+    if (next == nullptr) return;
+    switch (make_room(*next)) {
+      case Room::kBusy:
+        return;  // and no other overtakes it
+      case Room::kThere:
+        load(*next);
+        break;
+      case Room::kNever: {
+        const Error error = no_room(*next);
+        log_("cannot load " + error.message());
+        std::deque<Waiting> waiting = std::move(next->waiting);
+        waiting_ -= waiting.size();
+        slots_.erase(std::string(next->name));
+        fail_all(std::move(waiting), chat::Failed{error});
+        break;
+      }
+    }
   }
 }
 
-// True when one more model may be loaded, after unloading an idle one if need be.
-bool LocalEngines::make_room() {
-  size_t held = 0;
-  Slot* oldest = nullptr;
-  for (auto& [name, slot] : slots_) {
-    if (slot->state == Slot::State::kWanted) continue;
-    ++held;
-    if (slot->is_idle() && (oldest == nullptr || slot->last_use < oldest->last_use)) oldest = slot.get();
+// Unloads idle models, the least recently used first, until this one may be loaded.
+LocalEngines::Room LocalEngines::make_room(const Slot& next) {
+  uint64_t pinned_bytes = next.bytes();
+  size_t pinned = 1;
+  for (const auto& [name, slot] : slots_) {
+    if (slot.get() == &next || slot->state == Slot::State::kWanted || !slot->is_pinned) continue;
+    pinned_bytes += slot->bytes();
+    ++pinned;
   }
-  if (held < std::max<size_t>(options_.loaded_max, 1)) return true;
-  if (oldest == nullptr) return false;
-  log_("unloading " + oldest->name + " to make room");
-  std::shared_ptr<engine::Engine> engine = std::move(oldest->engine);
-  slots_.erase(std::string(oldest->name));
+  const size_t loaded_max = std::max<size_t>(options_.loaded_max, 1);
+  const auto fits = [&](size_t count, uint64_t bytes) {
+    return count <= loaded_max && (options_.memory_max == 0 || bytes <= options_.memory_max);
+  };
+  if (!fits(pinned, pinned_bytes)) return Room::kNever;
+  while (true) {
+    size_t held = 1;
+    uint64_t bytes = next.bytes();
+    Slot* oldest = nullptr;
+    for (auto& [name, slot] : slots_) {
+      if (slot->state == Slot::State::kWanted) continue;
+      ++held;
+      bytes += slot->bytes();
+      if (slot->is_idle() && !slot->is_pinned && (oldest == nullptr || slot->last_use < oldest->last_use))
+        oldest = slot.get();
+    }
+    if (fits(held, bytes)) return Room::kThere;
+    if (oldest == nullptr) return Room::kBusy;
+    unload(*oldest, "to make room");
+  }
+}
+
+Error LocalEngines::no_room(const Slot& slot) const {
+  std::string loaded;
+  uint64_t bytes = 0;
+  for (const auto& [name, other] : slots_) {
+    if (other->state == Slot::State::kWanted) continue;
+    bytes += other->bytes();
+    loaded += (loaded.empty() ? "; loaded: " : ", ") + name + " (" + gib(other->bytes()) +
+              (other->is_pinned ? ", pinned)" : ")");
+  }
+  std::string what = "needs " + gib(slot.weights_bytes) + " for weights and " + gib(slot.kv_bytes) +
+                     " for keys and values; ";
+  if (options_.memory_max > 0) {
+    what += gib(options_.memory_max - std::min(options_.memory_max, bytes)) + " of " +
+            gib(options_.memory_max) + " is free" + loaded +
+            "; lower own_engine.kv_bytes_max or raise own_engine.memory_max";
+  } else {
+    what += "at most " + std::to_string(options_.loaded_max) + " models are loaded at once" + loaded;
+  }
+  return {Code::kUnavailable, slot.name + " " + what, {}};
+}
+
+// What a load takes, as the last one went.
+int LocalEngines::load_seconds(const Slot& slot) const {
+  constexpr double kLongest_s = 600;
+  if (load_bytes_s_ <= 0) return 1;
+  return static_cast<int>(
+      std::clamp(std::ceil(static_cast<double>(slot.weights_bytes) / load_bytes_s_), 1.0, kLongest_s));
+}
+
+void LocalEngines::on_job_over(const std::string& model) {
+  pump();
+  if (const auto found = slots_.find(model); found != slots_.end() && found->second->is_idle())
+    watch_idleness(*found->second);
+}
+
+// A model that nobody has asked for anything for keep_alive is unloaded.
+void LocalEngines::watch_idleness(Slot& slot) {
+  if (slot.stop_idling) slot.stop_idling();
+  if (options_.keep_alive.count() == 0 || slot.is_pinned) return;
+  auto look = [weak = std::weak_ptr(self_), model = slot.name, use = slot.last_use] {
+    const auto self = weak.lock();
+    if (!self) return;
+    const auto found = (*self)->slots_.find(model);
+    if (found == (*self)->slots_.end() || !found->second->is_idle()) return;
+    Slot& idle = *found->second;
+    if (idle.last_use == use) {
+      (*self)->unload(idle, "after idleness");
+    } else {
+      (*self)->watch_idleness(idle);
+    }
+  };
+  slot.stop_idling = schedule_.after(options_.keep_alive, std::move(look));
+}
+
+void LocalEngines::unload(Slot& slot, std::string_view why) {
+  log_("unloading " + slot.name + " " + std::string(why));
+  if (slot.stop_idling) slot.stop_idling();
+  std::shared_ptr<engine::Engine> engine = std::move(slot.engine);
+  slots_.erase(std::string(slot.name));
   close(std::move(engine));
-  return true;
+}
+
+void LocalEngines::fail_all(std::deque<Waiting> waiting, const chat::Failed& failed) {
+  for (Waiting& w : waiting) {
+    if (w.inquiry) {
+      w.inquiry->sink->on_event(failed);
+    } else {
+      w.done(tl::unexpected<Error>(failed.error));
+    }
+  }
 }
 
 // An engine's end joins its threads, so it happens on the porter; ahead of the next load, so that both never
@@ -176,6 +299,7 @@ void LocalEngines::close(std::shared_ptr<engine::Engine> engine) {
 
 void LocalEngines::load(Slot& slot) {
   slot.state = Slot::State::kLoading;
+  slot.load_begun = env_.now();
   log_("loading " + slot.name);
   auto work = [&schedule = schedule_, &source = source_, opener = opener_, name = slot.name,
                weak = std::weak_ptr(self_)] {
@@ -199,13 +323,7 @@ void LocalEngines::on_opened(const std::string& name, Result<std::unique_ptr<eng
   if (!opened) {
     log_("cannot load " + name + ": " + opened.error().message());
     slots_.erase(found);  // the next request tries again
-    for (Waiting& w : waiting) {
-      if (w.inquiry) {
-        fail_waiting(*w.inquiry->sink, opened.error());
-      } else {
-        w.done(tl::unexpected<Error>(opened.error()));
-      }
-    }
+    fail_all(std::move(waiting), chat::Failed{opened.error()});
     pump();
     return;
   }
@@ -213,6 +331,9 @@ void LocalEngines::on_opened(const std::string& name, Result<std::unique_ptr<eng
   slot.waiting.clear();
   slot.engine = std::move(*opened);
   slot.state = Slot::State::kLoaded;
+  const double took_s = std::chrono::duration<double>(env_.now() - slot.load_begun).count();
+  if (took_s > 0) load_bytes_s_ = static_cast<double>(slot.weights_bytes) / took_s;
+  if (const uint64_t bytes = slot.engine->stats().weights_bytes; bytes > 0) slot.weights_bytes = bytes;
   log_("loaded " + name);
   for (Waiting& w : waiting) {
     if (w.inquiry) {
@@ -221,6 +342,7 @@ void LocalEngines::on_opened(const std::string& name, Result<std::unique_ptr<eng
       w.done({});
     }
   }
+  if (slot.is_idle()) watch_idleness(slot);
   pump();
 }
 

@@ -33,7 +33,7 @@ class LocalBench {
  public:
   explicit LocalBench(LocalOptions options) {
     engines = std::make_unique<LocalEngines>(
-        schedule, porter, models,
+        env, schedule, porter, models,
         [this](const std::string& path) -> Result<std::unique_ptr<engine::Engine>> {
           ++loads;
           most_open = std::max(most_open, count_open() + 1);
@@ -48,6 +48,23 @@ class LocalBench {
     auto sink = std::make_shared<RecordingSink>();
     engines->answer({model, {}, sink, std::move(cancel)});
     return sink;
+  }
+  // Installed models with files of so many GiB.
+  void install(const std::vector<std::pair<std::string, double>>& sizes) {
+    std::vector<InstalledModel> installed;
+    for (const auto& [name, gib] : sizes) {
+      InstalledModel model;
+      model.name = name;
+      model.card.file_bytes = static_cast<uint64_t>(gib * (1u << 30));
+      installed.push_back(std::move(model));
+    }
+    models.models = std::make_shared<const std::vector<InstalledModel>>(std::move(installed));
+  }
+  bool has(const std::string& model) const {
+    for (const LoadedModel& loaded : engines->loaded()) {
+      if (loaded.name == model) return true;
+    }
+    return false;
   }
   void settle() {
     while (schedule.run() + porter.run() > 0) {
@@ -132,6 +149,98 @@ TEST(LocalEngines, ABrokenModelFailsItsRequestsAndIsTriedAgain) {
   bench.ask("good");
   bench.settle();
   EXPECT_EQ(bench.state("good").jobs.size(), 1u);
+}
+
+constexpr uint64_t kGiB = 1u << 30;
+
+TEST(LocalEngines, ModelsAreLoadedBesideEachOtherAsMemoryAllows) {
+  LocalBench bench({.loaded_max = 8, .memory_max = 4 * kGiB, .kv_bytes_max = kGiB / 2});
+  bench.install({{"a", 1.0}, {"b", 1.0}, {"c", 1.5}});
+  for (const char* name : {"a", "b"}) {
+    bench.ask(name);
+    bench.settle();
+    bench.end_jobs(name);
+    bench.settle();
+  }
+  EXPECT_TRUE(bench.has("a") && bench.has("b"));
+  bench.ask("c");  // two of 1.5 GiB and one of 2 are too many
+  bench.settle();
+  EXPECT_FALSE(bench.has("a")) << "the least recently used";
+  EXPECT_TRUE(bench.has("b") && bench.has("c"));
+}
+
+TEST(LocalEngines, WhatDoesNotFitBesidePinnedModelsIsRefusedWithTheNumbers) {
+  LocalBench bench({.loaded_max = 8, .memory_max = 4 * kGiB, .kv_bytes_max = kGiB / 2, .pinned = {"p"}});
+  bench.install({{"p:latest", 1.5}, {"a", 0.5}, {"big", 1.9}});
+  for (const char* name : {"p:latest", "a"}) {
+    bench.ask(name);
+    bench.settle();
+    bench.end_jobs(name);
+    bench.settle();
+  }
+  const auto refused = bench.ask("big");
+  bench.settle();
+  ASSERT_EQ(refused->code(), Code::kUnavailable);
+  EXPECT_EQ(
+      std::get<chat::Failed>(refused->events.back()).error.what,
+      "big needs 1.9 GiB for weights and 0.5 GiB for keys and values; 1.0 GiB of 4.0 GiB is free; loaded: a "
+      "(1.0 GiB), p:latest (2.0 GiB, pinned); lower own_engine.kv_bytes_max or raise own_engine.memory_max");
+  EXPECT_TRUE(bench.has("a")) << "nothing was unloaded for it in vain";
+  EXPECT_EQ(bench.loads, 2);
+  bench.ask("a");
+  EXPECT_EQ(bench.state("a").jobs.size(), 1u);
+}
+
+TEST(LocalEngines, AModelThatFitsAloneWaitsForABusyOne) {
+  LocalBench bench({.loaded_max = 8, .memory_max = 2 * kGiB});
+  bench.install({{"a", 1.5}, {"b", 1.5}});
+  bench.ask("a");
+  bench.settle();
+  const auto waits = bench.ask("b");
+  bench.settle();
+  EXPECT_TRUE(waits->events.empty());
+  bench.end_jobs("a");
+  bench.settle();
+  EXPECT_EQ(bench.state("b").jobs.size(), 1u);
+}
+
+TEST(LocalEngines, AnIdleModelIsUnloadedAfterItsTimeAndAPinnedOneStays) {
+  using std::chrono::seconds;
+  LocalBench bench({.loaded_max = 8, .keep_alive = seconds(60), .pinned = {"p"}});
+  for (const char* name : {"a", "p"}) {
+    bench.ask(name);
+    bench.settle();
+    bench.end_jobs(name);
+    bench.settle();
+  }
+  bench.schedule.advance(seconds(50));
+  bench.ask("a");
+  bench.schedule.advance(seconds(200));
+  EXPECT_TRUE(bench.has("a")) << "it is busy";
+  bench.end_jobs("a");
+  bench.settle();
+  bench.schedule.advance(seconds(59));
+  EXPECT_TRUE(bench.has("a"));
+  bench.engines->count("a", {}, [](Result<int>) {});
+  bench.settle();
+  bench.schedule.advance(seconds(2));
+  EXPECT_TRUE(bench.has("a")) << "it was used a moment ago";
+  bench.schedule.advance(seconds(60));
+  bench.settle();
+  EXPECT_FALSE(bench.has("a"));
+  EXPECT_TRUE(bench.state("a").is_closed);
+  EXPECT_TRUE(bench.has("p"));
+}
+
+TEST(LocalEngines, WhoFindsTheWaitingLineFullIsToldHowLongALoadTakes) {
+  LocalBench bench({.loaded_max = 8, .waiting_max = 1});
+  bench.install({{"a", 1.0}, {"b", 3.0}});
+  bench.ask("a");
+  bench.env.advance(std::chrono::seconds(2));
+  bench.settle();
+  const auto waits = bench.ask("b"), refused = bench.ask("b");
+  ASSERT_EQ(refused->code(), Code::kUnavailable);
+  EXPECT_EQ(std::get<chat::Failed>(refused->events.back()).retry_after_s, 6);
 }
 
 TEST(LocalEngines, WhoLeftWhileWaitingCostsNothing) {

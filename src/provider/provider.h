@@ -38,6 +38,7 @@ struct Inquiry {
   chat::Request request;
   std::shared_ptr<AnswerSink> sink;
   chat::CancelToken cancel;
+  chat::HoldToken hold{};
 };
 
 struct LoadedModel {

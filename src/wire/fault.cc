@@ -88,7 +88,12 @@ Fault to_fault(const Error& error) {
 
 Fault to_fault(const chat::Failed& failed) {
   Fault fault = to_fault(failed.error);
-  if (!failed.is_remote) return fault;
+  if (!failed.is_remote) {
+    fault.status = failed.status;
+    if (failed.status == 429) fault.reason = "rate_limit_exceeded";
+    if (failed.retry_after_s > 0) fault.retry_after_s = failed.retry_after_s;
+    return fault;
+  }
   fault.message = failed.error.what;
   fault.status = failed.status;
   fault.kind = failed.kind;

@@ -188,7 +188,7 @@ class Browser(harness.ServedTest):
         return seen, self.work() - before
 
     def work(self):
-        return self.server.metric("cresset_prompt_tokens_total") + self.server.metric("cresset_generation_tokens_total")
+        return self.server.metric("vllm:prompt_tokens_total") + self.server.metric("vllm:generation_tokens_total")
 
     def refusals(self):
         return sum(self.server.metric("cresset_http_requests_total", f'status="{status}"') for status in (403, 405, 415))

@@ -12,7 +12,7 @@ import unittest
 import harness
 
 MODEL = harness.MODEL_NAME
-COMMANDS = ("serve", "ps", "run", "chat", "ls", "import", "pull", "show", "rm", "bench", "logits", "tokenize", "doctor",
+COMMANDS = ("serve", "ps", "top", "run", "chat", "ls", "import", "pull", "show", "rm", "bench", "logits", "tokenize", "doctor",
             "config show", "version", "completion", "lighthouse fake")
 DONE, FAILED, USAGE, NOT_FOUND, REFUSED, CORRUPT, UNAVAILABLE, STOPPED = 0, 1, 2, 3, 4, 5, 6, 130
 

@@ -34,13 +34,13 @@ class Concurrency(harness.ServedTest):
         listener.start()
         self.assertTrue(began.wait(120))
         sent = time.monotonic()
-        before = self.server.metric("cresset_prompt_tokens_total")
+        before = self.server.metric("vllm:prompt_tokens_total")
         self.server.chat(self.long_prompt("first"), max_tokens=1)
         answered = time.monotonic()
         self.is_over = True
         listener.join(120)
         self.assertEqual(failures, [])
-        self.assertGreaterEqual(self.server.metric("cresset_prompt_tokens_total") - before, 1500)
+        self.assertGreaterEqual(self.server.metric("vllm:prompt_tokens_total") - before, 1500)
         between = [t for t in arrivals if sent < t < answered]
         # Four steps of 512 prompt tokens each carry a token of the other stream.
         self.assertGreaterEqual(len(between), 3, f"{len(between)} tokens while the long prompt was read")
@@ -50,7 +50,7 @@ class Concurrency(harness.ServedTest):
         first, second = (self.server.stream(f"Count slowly from {n}.", max_tokens=200, ignore_eos=True) for n in (1, 2))
         for _ in range(3):
             self.assertTrue(next(first)["choices"] and next(second)["choices"])
-        self.assertEqual(self.server.metric("cresset_num_requests_running"), 2)
+        self.assertEqual(self.server.metric("vllm:num_requests_running"), 2)
         first.close()
         second.close()
         self.server.wait_idle()

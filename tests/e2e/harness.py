@@ -200,8 +200,8 @@ class Server:
         return sum(v for k, v in self.metrics().items() if k.split("{")[0] == name and labels in k)
 
     def wait_idle(self, time_max_s=60):
-        wait_until(lambda: self.metric("cresset_num_requests_running") == 0 and
-                   self.metric("cresset_num_requests_waiting") == 0, time_max_s, "the server is idle")
+        wait_until(lambda: self.metric("vllm:num_requests_running") == 0 and
+                   self.metric("vllm:num_requests_waiting") == 0, time_max_s, "the server is idle")
 
     def rss_bytes(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()

@@ -20,8 +20,8 @@ class OpenAiNode(harness.ServedTest):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
         self.assertIn("fail 0", done.stdout)
         self.server.wait_idle(30)  # what was aborted there
-        self.assertEqual(self.server.metric("cresset_request_success_total", 'finished_reason="abort"'), 1)
-        self.assertLess(self.server.metric("cresset_generation_tokens_total"), 400)
+        self.assertEqual(self.server.metric("vllm:request_success_total", 'finished_reason="abort"'), 1)
+        self.assertLess(self.server.metric("vllm:generation_tokens_total"), 400)
 
 
 if __name__ == "__main__":

@@ -164,7 +164,7 @@ class OpenAiPython(harness.ServedTest):
 
     def test_a_client_that_leaves_stops_costing(self):
         self.server.wait_idle()
-        before = self.server.metric("cresset_generation_tokens_total")
+        before = self.server.metric("vllm:generation_tokens_total")
         stream = self.chat(stream=True, max_tokens=4000, extra_body={"ignore_eos": True})
         received = 0
         for _ in stream:
@@ -173,9 +173,9 @@ class OpenAiPython(harness.ServedTest):
                 break
         stream.close()
         self.server.wait_idle(30)
-        written = self.server.metric("cresset_generation_tokens_total") - before
+        written = self.server.metric("vllm:generation_tokens_total") - before
         self.assertLess(written, received + 16)  # a few steps in flight, not four thousand tokens
-        self.assertEqual(self.server.metric("cresset_request_success_total", 'finished_reason="abort"'), 1)
+        self.assertEqual(self.server.metric("vllm:request_success_total", 'finished_reason="abort"'), 1)
 
     def test_eight_streams_at_once_say_what_each_says_alone(self):
         prompts = [f"Tell me about the number {n}." for n in range(4)]

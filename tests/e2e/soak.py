@@ -65,7 +65,7 @@ class Soak(harness.ServedTest):
         self.server.wait_idle()
         harness.wait_until(lambda: self.server.descriptors() <= descriptors_before, 30,
                            f"the server has {descriptors_before} descriptors again")
-        self.assertEqual(self.server.metric("cresset_request_success_total", "error"), 0)
+        self.assertEqual(self.server.metric("vllm:request_success_total", "error"), 0)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,10 @@ class KvCache {
   std::vector<std::unique_ptr<KvPage>> spare_;
 };
 
+inline uint64_t pages_for(size_t positions) {
+  return (positions + kPagePositions - 1) / kPagePositions;
+}
+
 // One sequence's pages: `pages` is what a forward pass reads and writes, shared ones first, then `own`.
 // Positions [0, length) are written.
 struct KvSequence {

@@ -140,7 +140,7 @@ Work work_of(const ModelConfig& config, const Weights& weights, const KvShape& k
 
 Result<double> time_course(const MeasuredParts& parts, const Course& course, Profile* profile) {
   const size_t total = course.depth + course.tokens;
-  if (course.sequences * ((total + kPagePositions - 1) / kPagePositions) > parts.cache.pages_free())
+  if (course.sequences * pages_for(total) > parts.cache.pages_free())
     return fail(Code::kUnavailable, "not enough free key-value memory for this measurement");
   Runner runner(parts, course.sequences);
   for (size_t s = 0; s < course.sequences; ++s) runner.prefill(s, course.depth, false);

@@ -1,8 +1,8 @@
 #include "engine/run/scheduler.h"
 
 #include <algorithm>
-#include <chrono>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -13,23 +13,10 @@ namespace {
 
 // Positions that an open-ended answer is promised at a time.
 constexpr size_t kGrowthPositions = 4 * kPagePositions;
-// Prompt rows a step where each row's logits are wanted: for the memory's sake.
-constexpr size_t kReportedRows = 32;
-
-uint64_t pages_for(size_t positions) {
-  return (positions + kPagePositions - 1) / kPagePositions;
-}
+// How often readers that are behind are looked at where nothing else is to be done.
+constexpr std::chrono::milliseconds kHoldLook{20};
 
 }  // namespace
-
-struct Scheduler::Batch {
-  std::vector<Run> runs;
-  std::vector<Sequence*> of_run;
-  std::vector<Token> tokens;
-  std::vector<size_t> logit_rows;
-  size_t decodes = 0;
-  size_t prompt_tokens() const { return tokens.size() - decodes; }
-};
 
 Scheduler::Scheduler(const SchedulerOptions& options, const SchedulerParts& parts)
     : options_(options), parts_(parts), tree_(parts.cache), pace_({.tokens_max = options.step_tokens_max}) {
@@ -47,20 +34,14 @@ Scheduler::~Scheduler() {
   leader_.join();
 }
 
-Status Scheduler::check_queue() const {
-  const std::lock_guard lock(mutex_);
-  const size_t waiting = static_cast<size_t>(stats_.waiting) + incoming_sequences_;
-  if (waiting >= options_.queue_max) {
-    return fail(Code::kUnavailable,
-                "the queue is full: " + std::to_string(waiting) + " requests wait; try again shortly");
-  }
-  return {};
-}
-
 Status Scheduler::submit(PreparedJob job) {
-  CRESSET_TRY_STATUS(check_queue());
+  job.arrived = parts_.clock.now();
   {
     const std::lock_guard lock(mutex_);
+    if (incoming_sequences_ >= options_.queue_max + options_.sequences_max) {
+      return fail(Code::kUnavailable,
+                  std::to_string(incoming_sequences_) + " requests have just come; try again shortly");
+    }
     incoming_sequences_ += job.prompts.size() * static_cast<size_t>(job.job.request.choices);
     incoming_.push_back(std::move(job));
   }
@@ -84,9 +65,16 @@ EngineStats Scheduler::stats() const {
 
 void Scheduler::lead() {
   while (collect()) {
-    drop_cancelled();
+    const sys::Instant begun = parts_.clock.now();
+    size_t ended = drop_cancelled();
+    set_held_aside();
     admit();
+    shorten_queue();
+    const uint64_t put_back = totals_.preemptions_total;
+    const size_t running = running_.size();
     if (!running_.empty()) step();
+    ended += running - running_.size() - static_cast<size_t>(totals_.preemptions_total - put_back);
+    ends_.add(std::chrono::duration<double>(parts_.clock.now() - begun).count(), ended);
     publish();
   }
 }
@@ -94,9 +82,14 @@ void Scheduler::lead() {
 // Takes what has arrived; sleeps while there is nothing to do. False: stop.
 bool Scheduler::collect() {
   std::unique_lock lock(mutex_);
-  wake_.wait(lock, [&] {
+  const auto has_work = [&] {
     return is_stopping_ || !incoming_.empty() || !calls_.empty() || !running_.empty() || !waiting_.empty();
-  });
+  };
+  if (held_.empty()) {
+    wake_.wait(lock, has_work);
+  } else {
+    wake_.wait_for(lock, kHoldLook, has_work);  // nobody tells when a reader has caught up or left
+  }
   if (is_stopping_) {
     for (auto& s : running_) release(*s);
     return false;
@@ -113,6 +106,7 @@ bool Scheduler::collect() {
     auto answer = std::make_shared<Answer>();
     const int choices = prepared.job.request.choices;
     answer->job = std::move(prepared.job);
+    answer->arrived = prepared.arrived;
     for (const auto& prompt : prepared.prompts) answer->prompt_tokens += static_cast<int>(prompt.size());
     int choice = 0;
     for (const auto& prompt : prepared.prompts) {
@@ -128,17 +122,51 @@ bool Scheduler::collect() {
   return true;
 }
 
-void Scheduler::drop_cancelled() {
+// How many of the running ones were.
+size_t Scheduler::drop_cancelled() {
   std::erase_if(waiting_, [](const auto& s) { return s->is_cancelled(); });
+  std::erase_if(held_, [](const auto& s) { return s->is_cancelled(); });
   for (auto& s : running_) {
     if (!s->is_cancelled()) continue;
     release(*s);
     s->is_done = true;
   }
-  std::erase_if(running_, [](const auto& s) { return s->is_done; });
+  return std::erase_if(running_, [](const auto& s) { return s->is_done; });
+}
+
+// A prompt goes on: it says nothing yet, and others may wait for its pages.
+void Scheduler::set_held_aside() {
+  for (auto& s : held_) {
+    if (!s->is_held()) waiting_.push_front(std::move(s));
+  }
+  std::erase(held_, nullptr);
+  for (auto& s : running_) {
+    if (!s->is_held() || !s->is_decoding()) continue;
+    release(*s);
+    s->is_put_back = true;
+    held_.push_back(std::move(s));
+  }
+  std::erase(running_, nullptr);
 }
 
 // ---- admission and memory
+
+std::vector<Waiter> Scheduler::list_waiting() const {
+  std::vector<Waiter> out;
+  out.reserve(waiting_.size());
+  for (const auto& s : waiting_) {
+    const Answer& answer = *s->answer;
+    out.push_back(
+        {s->tenant(), s->request().priority, answer.arrived, &answer, s->is_put_back, answer.has_begun});
+  }
+  return out;
+}
+
+size_t Scheduler::choose_next() const {
+  std::map<std::string_view, size_t> running;
+  for (const auto& s : running_) ++running[s->tenant()];
+  return engine::choose_next(list_waiting(), running, parts_.clock.now());
+}
 
 void Scheduler::admit() {
   while (!waiting_.empty() && running_.size() < options_.sequences_max) {
@@ -150,20 +178,25 @@ void Scheduler::admit() {
       continue;
     }
     if (!try_admit(s)) return;  // and nobody overtakes it: a large one is not starved
+    if (!std::exchange(s.answer->has_begun, true)) s.answer->begun = parts_.clock.now();
     running_.push_back(std::move(*next));
     waiting_.erase(next);
   }
 }
 
-size_t Scheduler::choose_next() const {
-  if (waiting_.front()->is_put_back) return 0;
-  std::map<std::string_view, size_t> running;
-  for (const auto& s : running_) ++running[s->tenant()];
-  size_t best = 0;
-  for (size_t i = 1; i < waiting_.size(); ++i) {
-    if (running[waiting_[i]->tenant()] < running[waiting_[best]->tenant()]) best = i;
+// Refuses jobs until no more wait than may. Their cancel tokens stay as they are: another model may answer.
+void Scheduler::shorten_queue() {
+  if (waiting_.size() <= options_.queue_max) return;
+  const std::vector<Waiter> waiters = list_waiting();
+  std::set<std::string_view> tenants;
+  for (const Waiter& w : waiters) tenants.insert(w.tenant);
+  std::set<const void*> leaving;
+  for (const Leaver& leaver : choose_leaving(waiters, options_.queue_max)) {
+    leaving.insert(leaver.job);
+    const Answer& answer = *waiting_[leaver.position - 1]->answer;
+    answer.job.sink->on_event(refusal(leaver, options_.queue_max, tenants.size(), ends_));
   }
-  return best;
+  std::erase_if(waiting_, [&](const auto& s) { return leaving.contains(s->answer.get()); });
 }
 
 // How long the answer may be, and how many pages it is promised to begin with.
@@ -261,179 +294,13 @@ void Scheduler::release(Sequence& s) {
   s.pages_promised = 0;
 }
 
-// ---- a step
-
-void Scheduler::step() {
-  make_growth_possible();
-  Batch batch;
-  for (auto& s : running_) {
-    if (s->is_decoding()) add_run(batch, *s, 1);
-  }
-  batch.decodes = batch.tokens.size();
-  plan_prompts(batch);
-  if (batch.tokens.empty()) return;  // all were put back
-  const size_t stride = parts_.forward.logits_stride();
-  logits_.resize(std::max<size_t>(1, batch.logit_rows.size()) * stride);
-  const sys::Instant begun = parts_.clock.now();
-  parts_.forward.run(parts_.pool, batch.runs, batch.tokens, batch.logit_rows, logits_.data());
-  answer(batch);
-  pace_.learn(batch.decodes, batch.prompt_tokens(),
-              std::chrono::duration<double>(parts_.clock.now() - begun).count());
-  ++totals_.steps_total;
-}
-
-// Shares the step's prompt tokens out: the oldest prompt gets half, and what the others leave.
-void Scheduler::plan_prompts(Batch& batch) {
-  std::vector<std::pair<size_t, size_t>> order;  // tokens left, age: the oldest first, then the shortest
-  std::vector<Sequence*> by_age;
-  for (auto& s : running_) {
-    if (s->is_decoding()) continue;
-    order.emplace_back(s->remaining(), by_age.size());
-    by_age.push_back(s.get());
-  }
-  if (order.empty()) return;
-  std::sort(order.begin() + 1, order.end());
-  std::vector<Sequence*> prompts;
-  for (const auto& [left, age] : order) prompts.push_back(by_age[age]);
-  size_t budget = std::min(options_.step_tokens_max - batch.decodes, pace_.prompt_tokens(batch.decodes));
-  std::vector<size_t> rows(prompts.size());
-  rows[0] = plan_prompt(*prompts[0], prompts.size() == 1 ? budget : (budget + 1) / 2);
-  budget -= rows[0];
-  for (size_t i = 1; i < prompts.size() && budget > 0; ++i) {
-    rows[i] = plan_prompt(*prompts[i], budget);
-    budget -= rows[i];
-  }
-  if (rows[0] > 0 && budget > 0) {
-    if (const size_t more = plan_prompt(*prompts[0], rows[0] + budget); more > 0) rows[0] = more;
-  }
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    if (rows[i] > 0) add_run(batch, *prompts[i], rows[i]);
-  }
-}
-
-// How many rows the sequence computes next, and claims their pages; 0: it waits for another's page.
-size_t Scheduler::plan_prompt(Sequence& s, size_t rows_max) {
-  if (s.wants_prompt_reports()) return std::min({s.remaining(), rows_max, kReportedRows});
-  if (rows_max == 0 || !take_prefix(s)) return 0;
-  size_t end = s.kv.length + std::min(s.remaining(), rows_max);
-  // Whole pages, where there is one, so that others can go on with them.
-  if (const size_t border = end / kPagePositions * kPagePositions;
-      end < s.tokens.size() && border > s.kv.length)
-    end = border;
-  for (size_t page = s.path.pages() + s.path.claims();
-       page * kPagePositions < end && (page + 1) * kPagePositions <= s.tokens.size(); ++page) {
-    if (!tree_.claim(s.path, s.page_tokens(page))) break;
-  }
-  return end - s.kv.length;
-}
-
-// Moves the sequence on over all pages that are there; false: the next one is being computed.
-bool Scheduler::take_prefix(Sequence& s) {
-  if (!s.kv.own.empty() || s.path.claims() > 0) return true;
-  for (;;) {
-    const std::span<const Token> next = s.next_page();
-    switch (tree_.look(s.path, next)) {
-      case PrefixTree::Next::kClaimed:
-        return false;
-      case PrefixTree::Next::kStored:
-        s.kv.pages.push_back(tree_.take(s.path, next));
-        s.kv.length += kPagePositions;
-        continue;
-      case PrefixTree::Next::kAbsent:
-        break;
-    }
-    size_t positions = 0;
-    if (auto page = tree_.begin_page(s.path, next, positions)) {
-      s.kv.add_own(std::move(page));
-      s.kv.length += positions;
-    }
-    return true;
-  }
-}
-
-void Scheduler::add_run(Batch& batch, Sequence& s, size_t rows) {
-  const size_t first = s.kv.length, end = first + rows;
-  if (s.path.is_open() && s.counted == 0) totals_.prefix_queries_total += s.prompt_size;
-  totals_.prefix_hits_total += s.count_cached(rows);
-  const uint64_t pages = pages_for(end);
-  if (pages > s.kv.pages.size()) CHECK(tree_.make_room(pages - s.kv.pages.size()));  // as promised
-  s.kv.reserve(parts_.cache, end);
-  if (s.generated() == 0) totals_.prompt_tokens_total += rows;
-  const size_t first_row = batch.tokens.size();
-  batch.runs.push_back({&s.kv, first_row, rows});
-  batch.of_run.push_back(&s);
-  for (size_t i = 0; i < rows; ++i) {
-    const bool is_reported = s.wants_prompt_reports() && s.generated() == 0;
-    if (is_reported || first + i + 1 == s.tokens.size()) batch.logit_rows.push_back(first_row + i);
-  }
-  const auto from = s.tokens.begin() + static_cast<std::ptrdiff_t>(first);
-  batch.tokens.insert(batch.tokens.end(), from, from + static_cast<std::ptrdiff_t>(rows));
-}
-
-// Sampling is independent for each sequence: it is spread over the pool, then the events are sent in order.
-void Scheduler::answer(Batch& batch) {
-  const size_t stride = parts_.forward.logits_stride(), runs = batch.runs.size();
-  std::vector<std::vector<chat::Event>> events(runs);
-  std::vector<size_t> first_logit(runs + 1, 0);
-  for (size_t r = 0, i = 0; r < runs; ++r) {
-    while (i < batch.logit_rows.size() && batch.logit_rows[i] < batch.runs[r].first_row + batch.runs[r].rows)
-      ++i;
-    first_logit[r + 1] = i;
-  }
-  parts_.pool.run([&](Worker& worker) {
-    worker.parallel_for(runs, 1, [&](size_t begin, size_t end) {
-      for (size_t r = begin; r < end; ++r) {
-        const size_t rows = first_logit[r + 1] - first_logit[r];
-        if (rows == 0) continue;
-        Sequence& s = *batch.of_run[r];
-        float* at = logits_.data() + first_logit[r] * stride;
-        if (s.wants_prompt_reports() && s.generated() == 0) {
-          s.report_prompt(parts_.tokenizer, s.kv.length - rows, {at, rows * stride}, rows, stride,
-                          parts_.vocabulary);
-        }
-        if (s.kv.length == s.tokens.size())
-          s.handle_logits(parts_.tokenizer, {at + (rows - 1) * stride, parts_.vocabulary}, events[r]);
-      }
-    });
-  });
-  for (size_t r = 0; r < runs; ++r) {
-    Sequence& s = *batch.of_run[r];
-    if (s.tokens.size() > s.kv.length && first_logit[r + 1] > first_logit[r] && s.generated() > 0)
-      ++totals_.generated_tokens_total;
-    share_full_pages(s);
-    send(*s.answer, events[r]);
-    if (s.is_done) release(s);
-  }
-  std::erase_if(running_, [](const auto& s) { return s->is_done; });
-}
-
-void Scheduler::share_full_pages(Sequence& s) {
-  if (!s.path.is_open()) return;
-  while (!s.kv.own.empty() && (s.kv.shared() + 1) * kPagePositions <= s.kv.length) {
-    const size_t page = s.kv.shared();
-    std::unique_ptr<KvPage> full = std::move(s.kv.own.front());
-    s.kv.own.erase(s.kv.own.begin());
-    s.kv.pages[page] = tree_.store(s.path, s.page_tokens(page), std::move(full));
-  }
-}
-
-// To the sink: Started once before an answer's first event, and nothing after the answer failed or its reader
-// left.
-void Scheduler::send(Answer& answer, std::vector<chat::Event>& events) {
-  if (events.empty() || answer.job.cancel.is_cancelled()) return;
-  if (!answer.is_started) {
-    answer.is_started = true;
-    answer.job.sink->on_event(chat::Started{{answer.prompt_tokens, answer.cached_tokens, 0}});
-  }
-  for (chat::Event& event : events) answer.job.sink->on_event(std::move(event));
-}
-
 void Scheduler::publish() {
   const std::lock_guard lock(mutex_);
   const uint64_t cached = tree_.pages_idle() * parts_.cache.shape().page_bytes();
   stats_ = totals_;
   stats_.running = static_cast<int>(running_.size());
   stats_.waiting = static_cast<int>(waiting_.size());
+  stats_.held = static_cast<int>(held_.size());
   stats_.kv_bytes_used = parts_.cache.bytes_used() - cached;
   stats_.kv_bytes_cached = cached;
 }

@@ -7,9 +7,15 @@
 // and more as it grows; when there is no more, the youngest of these sequences goes back to the head of the
 // queue and is computed again later, mostly from the pages that it leaves in the tree (a pre-emption).
 //
-// Order. Of those that wait, the tenant with the fewest running sequences is next, then first come, first
-// served. Of a step's prompt tokens (step_pace.h), the oldest prompt has half, the shortest go first with the
-// rest. Threads: submit, call and stats from any thread; all else on the leader.
+// A sequence whose reader is behind is set aside between two steps: its pages stay in the tree as cached
+// ones, so it holds up nobody's memory, and it goes back to the head of the queue when its reader has caught
+// up.
+//
+// Order. Who of those that wait is next, and who is refused when too many do: run/queue.h. Of a step's prompt
+// tokens (step_pace.h), the oldest prompt has half, the shortest go first with the rest. Threads: submit,
+// call and stats from any thread; all else on the leader.
+//
+// scheduler.cc has the queue, admission and memory; scheduler_step.cc has a step.
 #pragma once
 
 #include <condition_variable>
@@ -25,6 +31,7 @@
 #include "engine/run/kv_cache.h"
 #include "engine/run/pool.h"
 #include "engine/run/prefix_tree.h"
+#include "engine/run/queue.h"
 #include "engine/run/sequence.h"
 #include "engine/run/step_pace.h"
 #include "engine/token/tokenizer.h"
@@ -37,6 +44,7 @@ struct PreparedJob {
   Job job;
   std::vector<std::vector<Token>> prompts;  // each at least one token and shorter than the context
   uint64_t seed = 0;
+  sys::Instant arrived{};  // set by submit
 };
 
 struct SchedulerOptions {
@@ -62,23 +70,26 @@ class Scheduler {
   Scheduler(const SchedulerOptions& options, const SchedulerParts& parts);
   ~Scheduler();
 
-  // kUnavailable when queue_max sequences wait.
+  // kUnavailable when as many sequences as may run and wait have arrived since the last step. A job that
+  // finds no room in the queue afterwards is told so at its sink.
   Status submit(PreparedJob job);
   // Runs `work` on the leader between steps and waits for it.
   void call(const std::function<void()>& work);
   // Within a call: drops cached pages until so many are free, as far as there are.
   void make_room(uint64_t pages) { static_cast<void>(tree_.make_room(pages)); }
   EngineStats stats() const;
-  Status check_queue() const;
 
  private:
   struct Batch;
 
   void lead();
   bool collect();
-  void drop_cancelled();
-  void admit();
+  size_t drop_cancelled();
+  void set_held_aside();
+  std::vector<Waiter> list_waiting() const;
   size_t choose_next() const;
+  void admit();
+  void shorten_queue();
   void plan_answer(Sequence& s) const;
   bool try_admit(Sequence& s);
   void refuse(Sequence& s);
@@ -101,9 +112,11 @@ class Scheduler {
   SchedulerParts parts_;
   PrefixTree tree_;
   StepPace pace_;
+  EndRate ends_;
 
   std::vector<std::unique_ptr<Sequence>> running_;  // in the order of admission
   std::deque<std::unique_ptr<Sequence>> waiting_;
+  std::vector<std::unique_ptr<Sequence>> held_;
   std::vector<float> logits_;
   EngineStats totals_;  // the leader's; stats_ follows after each step
 

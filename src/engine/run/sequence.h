@@ -14,6 +14,7 @@
 #include "engine/run/prefix_tree.h"
 #include "engine/run/sampler.h"
 #include "engine/token/tokenizer.h"
+#include "sys/env.h"
 
 namespace cresset::engine {
 
@@ -23,6 +24,8 @@ struct Answer {
   int prompt_tokens = 0;  // of all prompts
   int cached_tokens = 0;  // of these, not computed for this answer
   bool is_started = false;
+  bool has_begun = false;  // a sequence of it was admitted
+  sys::Instant arrived{}, begun{};
 };
 
 struct Sequence {
@@ -32,6 +35,7 @@ struct Sequence {
   const chat::Request& request() const { return answer->job.request; }
   const std::string& tenant() const { return request().tenant; }
   bool is_cancelled() const { return answer->job.cancel.is_cancelled(); }
+  bool is_held() const { return answer->job.hold.is_held(); }
   bool wants_reports() const { return request().logprobs; }
   // Needs the logits of every row of its prompt, so it can take no page and shares none.
   bool wants_prompt_reports() const { return request().echo && request().logprobs; }
