@@ -46,6 +46,10 @@ class Receiver {
   // kTimeout, kUnavailable (no connection, or a cut), kRefused (certificate), kLimit (header), kCorrupt (not
   // HTTP).
   virtual void on_end(Status status) = 0;
+  // May stand around what is told in one go; end_turn() is not called from within the client's own work, so
+  // there everything is allowed, start() too. (libcurl's way has no turns.)
+  virtual void begin_turn() {}
+  virtual void end_turn() {}
 };
 
 class ClientCall {

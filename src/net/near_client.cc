@@ -120,6 +120,7 @@ class Near final : public NearClient {
   void try_next(const LinkPtr& link, std::vector<Tcp::endpoint> left);
   void send(const LinkPtr& link, NearCall& call);
   void on_read(const LinkPtr& link, const error_code& ec, size_t bytes);
+  void hear(const LinkPtr& link, const error_code& ec, size_t bytes);
   void take(const LinkPtr& link, std::string_view bytes);
   void on_closed(const LinkPtr& link, const std::string& why);
   void finish(const LinkPtr& link);
@@ -350,6 +351,13 @@ void Near::read(const LinkPtr& link) {
 
 void Near::on_read(const LinkPtr& link, const error_code& ec, size_t bytes) {
   if (link->call == nullptr) return close(link);  // an idle one was closed, or speaks unasked
+  const std::shared_ptr<Receiver> receiver = link->call->receiver;
+  receiver->begin_turn();
+  hear(link, ec, bytes);
+  receiver->end_turn();
+}
+
+void Near::hear(const LinkPtr& link, const error_code& ec, size_t bytes) {
   if (ec) {
     if (ec == asio::error::eof && link->parser.end()) {
       link->is_reusable = false;
