@@ -5,6 +5,7 @@
 #include <charconv>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <unordered_set>
 
 #include "base/check.h"
@@ -30,11 +31,11 @@ class Builder {
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
   bool on_object_begin(bj::error_code&) {
-    open_.push_back({Json(JsonObject{}), std::move(key_), {}});
+    open_.push_back({Json(JsonObject{}), std::move(key_), nullptr});
     return true;
   }
   bool on_array_begin(bj::error_code&) {
-    open_.push_back({Json(JsonArray{}), std::move(key_), {}});
+    open_.push_back({Json(JsonArray{}), std::move(key_), nullptr});
     return true;
   }
   bool on_object_end(std::size_t, bj::error_code& ec) { return close(ec); }
@@ -93,18 +94,25 @@ class Builder {
  private:
   struct Open {
     Json value;
-    std::string key;                       // under which it goes into its parent
-    std::unordered_set<std::string> seen;  // filled only for large objects
+    std::string key;                                        // under which it goes into its parent
+    std::unique_ptr<std::unordered_set<std::string>> seen;  // for large objects
   };
 
   static bool is_new_key(Open& open, const std::string& key) {
     constexpr size_t kLinear = 32;
     const JsonObject& members = open.value.as_object();
     if (members.size() <= kLinear) return open.value.find(key) == nullptr;
-    if (open.seen.empty()) {
-      for (const auto& m : members) open.seen.insert(m.first);
+    if (!open.seen) {
+      open.seen = std::make_unique<std::unordered_set<std::string>>();
+      for (const auto& m : members) open.seen->insert(m.first);
     }
-    return open.seen.insert(key).second;
+    return open.seen->insert(key).second;
+  }
+  // Most have a few items: growing one by one to there would move each of them three times.
+  template <class Items>
+  static Items& begin(Items& items) {
+    if (items.capacity() == 0) items.reserve(4);
+    return items;
   }
   bool close(bj::error_code& ec) {
     Open done = std::move(open_.back());
@@ -116,9 +124,9 @@ class Builder {
     if (open_.empty()) {
       root = std::move(value);
     } else if (Json& parent = open_.back().value; parent.is_array()) {
-      parent.as_array().push_back(std::move(value));
+      begin(parent.as_array()).push_back(std::move(value));
     } else {
-      parent.as_object().emplace_back(std::move(key_), std::move(value));
+      begin(parent.as_object()).emplace_back(std::move(key_), std::move(value));
     }
     key_.clear();
     return true;
@@ -260,6 +268,7 @@ void write_json_string(std::string& out, std::string_view text) {
 
 std::string Json::write() const {
   std::string out;
+  if (is_object() || is_array()) out.reserve(512);
   write(out);
   return out;
 }
