@@ -24,7 +24,7 @@ WRAPPERS = {
     "boost/json/fwd.hpp": r"base/json\.(h|cc)",
     "boost/json": r"base/json\.cc",
     "boost/": r"net/[^/]+\.cc",
-    "curl/": r"net/(fetch|client|curl_call)\.cc",
+    "curl/": r"net/(fetch|client|curl_call|place)\.cc",
     "openssl/": r"(sys|net)/[^/]+\.cc",
     "toml++/": r"cli/config_toml\.cc",
     "CLI/": r"cli/[^/]+\.cc",

@@ -4,7 +4,9 @@
 #include <boost/json/src.hpp>
 #include <charconv>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <memory>
 #include <unordered_set>
 
 #include "base/check.h"
@@ -30,11 +32,11 @@ class Builder {
   bool on_document_begin(bj::error_code&) { return true; }
   bool on_document_end(bj::error_code&) { return true; }
   bool on_object_begin(bj::error_code&) {
-    open_.push_back({Json(JsonObject{}), std::move(key_), {}});
+    open_.push_back({Json(JsonObject{}), std::move(key_), nullptr});
     return true;
   }
   bool on_array_begin(bj::error_code&) {
-    open_.push_back({Json(JsonArray{}), std::move(key_), {}});
+    open_.push_back({Json(JsonArray{}), std::move(key_), nullptr});
     return true;
   }
   bool on_object_end(std::size_t, bj::error_code& ec) { return close(ec); }
@@ -93,18 +95,25 @@ class Builder {
  private:
   struct Open {
     Json value;
-    std::string key;                       // under which it goes into its parent
-    std::unordered_set<std::string> seen;  // filled only for large objects
+    std::string key;                                        // under which it goes into its parent
+    std::unique_ptr<std::unordered_set<std::string>> seen;  // for large objects
   };
 
   static bool is_new_key(Open& open, const std::string& key) {
     constexpr size_t kLinear = 32;
     const JsonObject& members = open.value.as_object();
     if (members.size() <= kLinear) return open.value.find(key) == nullptr;
-    if (open.seen.empty()) {
-      for (const auto& m : members) open.seen.insert(m.first);
+    if (!open.seen) {
+      open.seen = std::make_unique<std::unordered_set<std::string>>();
+      for (const auto& m : members) open.seen->insert(m.first);
     }
-    return open.seen.insert(key).second;
+    return open.seen->insert(key).second;
+  }
+  // Most have a few items: growing one by one to there would move each of them three times.
+  template <class Items>
+  static Items& begin(Items& items) {
+    if (items.capacity() == 0) items.reserve(4);
+    return items;
   }
   bool close(bj::error_code& ec) {
     Open done = std::move(open_.back());
@@ -116,9 +125,9 @@ class Builder {
     if (open_.empty()) {
       root = std::move(value);
     } else if (Json& parent = open_.back().value; parent.is_array()) {
-      parent.as_array().push_back(std::move(value));
+      begin(parent.as_array()).push_back(std::move(value));
     } else {
-      parent.as_object().emplace_back(std::move(key_), std::move(value));
+      begin(parent.as_object()).emplace_back(std::move(key_), std::move(value));
     }
     key_.clear();
     return true;
@@ -127,6 +136,41 @@ class Builder {
   std::vector<Open> open_;
   std::string key_, text_;
 };
+
+// How many bytes at the front stand in a JSON string as they are, eight at a time (Mycroft's test for a zero
+// byte, and its like for a byte below n).
+size_t plain_run(std::string_view text) {
+  constexpr uint64_t kOnes = 0x0101010101010101, kHigh = 0x8080808080808080;
+  size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    uint64_t word;
+    std::memcpy(&word, text.data() + i, 8);
+    const uint64_t quote = word ^ (kOnes * '"'), slash = word ^ (kOnes * '\\');
+    const uint64_t special =
+        word | (word - kOnes * 0x20) | ((quote - kOnes) & ~quote) | ((slash - kOnes) & ~slash);
+    if ((special & kHigh) != 0) break;
+  }
+  while (i < text.size()) {
+    const auto b = static_cast<unsigned char>(text[i]);
+    if (b < 0x20 || b >= 0x80 || b == '"' || b == '\\') break;
+    ++i;
+  }
+  return i;
+}
+
+// About what a value takes as text: growing step by step to 100 KB would copy it twice and fault its pages
+// in.
+size_t size_hint(const Json& value) {
+  size_t size = 8;
+  if (value.is_string()) {
+    size += value.as_string().size();
+  } else if (value.is_array()) {
+    for (const Json& item : value.as_array()) size += size_hint(item);
+  } else if (value.is_object()) {
+    for (const JsonMember& m : value.as_object()) size += m.first.size() + 4 + size_hint(m.second);
+  }
+  return size;
+}
 
 void write_double(std::string& out, double v) {
   if (!std::isfinite(v)) {
@@ -216,6 +260,8 @@ void write_json_string(std::string& out, std::string_view text) {
   out += '"';
   size_t plain = 0;
   for (size_t i = 0; i < text.size();) {
+    i += plain_run(text.substr(i));
+    if (i == text.size()) break;
     const auto b = static_cast<unsigned char>(text[i]);
     if (b >= 0x80) {
       const CodePoint c = next_code_point(text.substr(i));
@@ -260,6 +306,8 @@ void write_json_string(std::string& out, std::string_view text) {
 
 std::string Json::write() const {
   std::string out;
+  const size_t size = size_hint(*this);
+  out.reserve(size + size / 16);
   write(out);
   return out;
 }

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 namespace cresset {
 namespace {
 
@@ -50,6 +52,22 @@ TEST(Json, StopsAtTheDepthLimit) {
   ASSERT_FALSE(value);
   EXPECT_EQ(value.error().code, Code::kLimit);
   EXPECT_TRUE(parse_json(std::string(60, '[') + std::string(60, ']')));
+}
+
+// Wherever in a word it stands.
+TEST(Json, EveryByteOfATextComesBack) {
+  for (size_t before = 0; before < 9; ++before) {
+    for (int b = 0; b < 0x80; ++b) {
+      const std::string text =
+          std::string(before, 'a') + static_cast<char>(b) + "plain, and more of it" + static_cast<char>(b);
+      std::string out;
+      write_json_string(out, text);
+      const auto read = parse_json(out);
+      ASSERT_TRUE(read) << out;
+      ASSERT_EQ(read->as_string(), text);
+      ASSERT_EQ(std::count(out.begin(), out.end(), '\\') == 0, b >= 0x20 && b != '"' && b != '\\') << b;
+    }
+  }
 }
 
 TEST(Json, WritesBrokenUtf8AsReplacement) {

@@ -53,7 +53,8 @@ Dispatch::Dispatch(sys::Env& env, provider::Schedule& schedule, provider::Local&
       over_(std::move(over)) {}
 
 Verdict Dispatch::start(const std::shared_ptr<Exchange>& exchange) {
-  exchange->answer_id = std::string(exchange->target.endpoint->codec->id_prefix()) + env_.random_hex(12);
+  exchange->answer_id = std::string(exchange->target.endpoint->codec->id_prefix()) +
+                        exchange->id.substr(kRequestIdPrefix.size());
   exchange->last_write = env_.now();
   exchange->choices_asked = exchange->request.choices;
   if (exchange->request.stream && !exchange->target.endpoint->codec->ping().empty()) {

@@ -31,6 +31,8 @@ enum class Stage { kFind, kAdmit, kDecode, kRoute, kAnswer };
 // How an exchange ended, for settle.
 enum class Ending { kReplied, kStreamed, kCut, kClientLeft };
 
+constexpr std::string_view kRequestIdPrefix = "req_";
+
 struct Exchange {
   std::shared_ptr<net::Call> call;
   std::string id;  // X-Request-Id
@@ -61,7 +63,7 @@ struct Exchange {
   std::string dropped;                   // what could not be told to it
   int choices_asked = 1;
   bool is_paused = false;  // whoever answers waits for the client
-  std::string answer_id;
+  std::string answer_id;   // the request's, with the prefix of its dialect: one leads to the other
   std::optional<wire::Answer> answer;  // what the client has been or will be told
   std::unique_ptr<wire::StreamEncoder> encoder;
   std::optional<chat::Event> held;  // the beginning of a stream, until there is something to say

@@ -63,7 +63,7 @@ Gateway::~Gateway() {
 void Gateway::handle(std::shared_ptr<net::Call> call) {
   auto exchange = std::make_shared<Exchange>();
   exchange->call = std::move(call);
-  exchange->id = "req_" + ground_.env.random_hex(12);
+  exchange->id = std::string(kRequestIdPrefix) + ground_.env.random_hex(12);
   exchange->arrived = ground_.env.now();
   exchanges_.insert(exchange);
   exchange->call->on_closed([self = weak_from_this(), weak = std::weak_ptr(exchange)] {

@@ -15,11 +15,26 @@ void Relay::on_event(chat::Event event) {
   push(std::move(event));
 }
 
+void Relay::begin_turn() {
+  const std::lock_guard lock(mutex_);
+  is_in_turn_ = true;
+}
+
+void Relay::end_turn() {
+  {
+    const std::lock_guard lock(mutex_);
+    is_in_turn_ = false;
+    if (is_posted_ || queue_.empty()) return;
+  }
+  const auto self = shared_from_this();
+  drain();
+}
+
 void Relay::push(RelayItem item) {
   {
     const std::lock_guard lock(mutex_);
     queue_.push_back(std::move(item));
-    if (is_posted_) return;
+    if (is_posted_ || is_in_turn_) return;
     is_posted_ = true;
   }
   schedule_.post([self = shared_from_this()] { self->drain(); });

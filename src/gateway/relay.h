@@ -1,6 +1,6 @@
 // Relay: the crossing from an engine's threads to the loop. Events wait in a queue; one post drains all of
-// it, so a fast engine costs the loop one wake-up a batch and not one a token. Bounded by the answer's own
-// token limit.
+// it, so a fast engine costs the loop one wake-up a batch and not one a token. Who answers on the loop itself
+// needs none: its turns are delivered as they end. Bounded by the answer's own token limit.
 #pragma once
 
 #include <functional>
@@ -23,6 +23,8 @@ class Relay final : public provider::AnswerSink, public std::enable_shared_from_
 
   void on_accepted(provider::Origin origin) override;
   void on_event(chat::Event event) override;
+  void begin_turn() override;
+  void end_turn() override;
 
  private:
   void push(RelayItem item);
@@ -32,7 +34,7 @@ class Relay final : public provider::AnswerSink, public std::enable_shared_from_
   const std::function<void(std::vector<RelayItem>)> deliver_;
   std::mutex mutex_;
   std::vector<RelayItem> queue_;
-  bool is_posted_ = false;
+  bool is_posted_ = false, is_in_turn_ = false;
 };
 
 }  // namespace cresset::gateway

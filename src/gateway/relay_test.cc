@@ -23,6 +23,28 @@ TEST(Relay, ABatchCostsOnePost) {
   EXPECT_EQ(batches, (std::vector<size_t>{5, 1}));
 }
 
+TEST(Relay, ATurnOnTheLoopIsDeliveredAsItEnds) {
+  testing::HandEnv env;
+  testing::HandSchedule schedule(env);
+  std::vector<size_t> batches;
+  auto relay = std::make_shared<Relay>(
+      schedule, [&](std::vector<RelayItem> items) { batches.push_back(items.size()); });
+  relay->begin_turn();
+  for (int i = 0; i < 3; ++i) relay->on_event(testing::text("x"));
+  EXPECT_TRUE(batches.empty());
+  relay->end_turn();
+  EXPECT_EQ(batches, (std::vector<size_t>{3}));
+  relay->begin_turn();
+  relay->end_turn();
+  // What waits for its post already keeps its place before a turn.
+  relay->on_event(testing::text("y"));
+  relay->begin_turn();
+  relay->on_event(testing::text("z"));
+  relay->end_turn();
+  EXPECT_EQ(schedule.run(), 1u);
+  EXPECT_EQ(batches, (std::vector<size_t>{3, 2}));
+}
+
 TEST(Relay, KeepsTheOrderAcrossThreads) {
   testing::HandEnv env;
   testing::HandSchedule schedule(env);

@@ -18,6 +18,7 @@
 #include "base/check.h"
 #include "net/curl_call.h"
 #include "net/loop_native.h"
+#include "net/near_client.h"
 
 namespace cresset::net {
 
@@ -43,7 +44,12 @@ struct Watch {
 class CurlClient final : public Client, public CallHost {
  public:
   CurlClient(Loop& loop, const ClientOptions& options)
-      : io_(loop.native().io), options_(options), timer_(io_), sweep_(io_), multi_(curl_multi_init()) {
+      : io_(loop.native().io),
+        options_(options),
+        near_(NearClient::open(loop, options)),
+        timer_(io_),
+        sweep_(io_),
+        multi_(curl_multi_init()) {
     CHECK(multi_ != nullptr);
     const auto set = [this](CURLMoption option, auto value) {
       CHECK(curl_multi_setopt(multi_, option, value) == CURLM_OK);
@@ -68,7 +74,8 @@ class CurlClient final : public Client, public CallHost {
   Result<std::shared_ptr<ClientCall>> start(ClientRequest request,
                                             std::shared_ptr<Receiver> receiver) override {
     CRESSET_TRY(place, place_of(request.url));
-    CRESSET_TRY_STATUS(check_place(place, request.allow_plain));
+    CRESSET_TRY_STATUS(check_place(*place, request.allow_plain));
+    if (place->is_near()) return near_->start(place, std::move(request), std::move(receiver));
     auto call =
         std::make_shared<CurlCall>(*this, std::move(request), std::move(receiver), options_.head_bytes_max);
     CURL* easy = nullptr;
@@ -80,7 +87,7 @@ class CurlClient final : public Client, public CallHost {
       easy = spare_.back();
       spare_.pop_back();
     }
-    call->set_up(easy, place);
+    call->set_up(easy, *place);
     calls_.insert(call.get());
     CHECK(curl_multi_add_handle(multi_, easy) == CURLM_OK);
     watch_time();
@@ -118,13 +125,12 @@ class CurlClient final : public Client, public CallHost {
 
  private:
   // Reading a URL costs as much as the rest of a start, and there are few of them.
-  Result<Place> place_of(const std::string& url) {
+  Result<std::shared_ptr<const Place>> place_of(const std::string& url) {
     const auto known = places_.find(url);
     if (known != places_.end()) return known->second;
-    CRESSET_TRY(place, read_place(url));
+    CRESSET_TRY(read, read_place(url));
     if (places_.size() >= kPlacesMax) places_.clear();
-    places_.emplace(url, place);
-    return place;
+    return places_.emplace(url, std::make_shared<const Place>(std::move(read))).first->second;
   }
 
   void prepare(CURL* easy) {
@@ -269,13 +275,14 @@ class CurlClient final : public Client, public CallHost {
 
   asio::io_context& io_;
   const ClientOptions options_;
+  const std::unique_ptr<NearClient> near_;
   asio::steady_timer timer_, sweep_;
   CURLM* multi_;
   std::unordered_map<int, std::shared_ptr<Watch>> watches_;
   std::unordered_set<CurlCall*> calls_;
   std::vector<CURL*> spare_;
   std::vector<std::pair<CURL*, bool>> doomed_;
-  std::unordered_map<std::string, Place> places_;
+  std::unordered_map<std::string, std::shared_ptr<const Place>> places_;
   int depth_ = 0;
   uint64_t timer_round_ = 0;
   bool is_watching_ = false;

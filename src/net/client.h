@@ -1,6 +1,7 @@
-// Client: our own HTTP requests, by libcurl's multi interface on the event loop: connections are kept and
-// used again, answers come in pieces as they arrive, nothing blocks. Only configured places are asked: no
-// redirect is followed, and plain http is refused except to this machine unless its owner says so.
+// Client: our own HTTP requests on the event loop: connections are kept and used again, answers come in
+// pieces as they arrive, nothing blocks. By libcurl's multi interface; plain http to this machine by
+// near_client.h. Only configured places are asked: no redirect is followed, and plain http is refused except
+// to this machine unless its owner says so.
 //
 // Loop thread only. Not for downloads: see fetch.h.
 #pragma once
@@ -35,15 +36,20 @@ struct ClientRequest {
   std::chrono::milliseconds stall_time_max{120'000};       // between two pieces of the answer
 };
 
-// Takes one answer: on_head once, pieces, on_end once; on_end alone when there is none. Called from within
-// libcurl: cancel(), pause() and resume() are allowed, but take effect afterwards.
+// Takes one answer: on_head once, pieces, on_end once; on_end alone when there is none. May be called
+// from within libcurl: cancel(), pause() and resume() are allowed, but take effect afterwards.
 class Receiver {
  public:
   virtual ~Receiver() = default;
   virtual void on_head(int status, const Headers& headers) = 0;
   virtual void on_bytes(std::string_view bytes) = 0;
-  // kTimeout, kUnavailable (no connection, or a cut), kRefused (certificate), kLimit (header).
+  // kTimeout, kUnavailable (no connection, or a cut), kRefused (certificate), kLimit (header), kCorrupt (not
+  // HTTP).
   virtual void on_end(Status status) = 0;
+  // May stand around what is told in one go; end_turn() is not called from within the client's own work, so
+  // there everything is allowed, start() too. (libcurl's way has no turns.)
+  virtual void begin_turn() {}
+  virtual void end_turn() {}
 };
 
 class ClientCall {
@@ -55,7 +61,7 @@ class ClientCall {
 };
 
 struct ClientOptions {
-  size_t connections_max = 1024;  // at once, to all hosts; more wait
+  size_t connections_max = 1024;  // at once, to all hosts, on each of the two ways; more wait
   size_t head_bytes_max = 64u << 10;
 };
 

@@ -6,6 +6,7 @@
 
 #include "testing/held_calls.h"
 #include "testing/loop_server.h"
+#include "testing/tls_identity.h"
 
 namespace cresset::net {
 namespace {
@@ -36,7 +37,8 @@ struct Heard final : Receiver {
   std::counting_semaphore<> head{0}, more{0}, over{0};
 };
 
-class ClientTest : public ::testing::Test {
+// Both ways of the client are held to the same words: plain http to this machine, and libcurl.
+class ClientTest : public ::testing::TestWithParam<const char*> {
  protected:
   ~ClientTest() override {
     server.on_loop([this] {
@@ -46,7 +48,11 @@ class ClientTest : public ::testing::Test {
     });
   }
   std::string url(const std::string& path) {
-    return "http://127.0.0.1:" + std::to_string(server.port()) + path;
+    return GetParam() + std::string("://127.0.0.1:") + std::to_string(server.port()) + path;
+  }
+  ServerOptions options() {
+    if (GetParam() == std::string("http")) return {};
+    return {.tls_certificate_file = identity.certificate_file(), .tls_key_file = identity.key_file()};
   }
   std::shared_ptr<ClientCall> start(ClientRequest request, std::shared_ptr<Receiver> receiver) {
     return server.on_loop([&] {
@@ -60,16 +66,18 @@ class ClientTest : public ::testing::Test {
     ClientRequest r;
     r.url = url(path);
     r.body = "{}";
+    r.ca_file = identity.certificate_file();
     r.headers = {{"Content-Type", "application/json"}};
     return r;
   }
 
+  const testing::TlsIdentity identity;
   HeldCalls calls;
-  LoopServer server{calls.handler()};
+  LoopServer server{calls.handler(), options()};
   std::unique_ptr<Client> client;
 };
 
-TEST_F(ClientTest, AnAnswerComesInPiecesAndTheConnectionIsUsedAgain) {
+TEST_P(ClientTest, AnAnswerComesInPiecesAndTheConnectionIsUsedAgain) {
   for (int round = 0; round < 3; ++round) {
     auto heard = std::make_shared<Heard>();
     auto call = start(request("/x"), heard);
@@ -99,7 +107,7 @@ TEST_F(ClientTest, AnAnswerComesInPiecesAndTheConnectionIsUsedAgain) {
   }
 }
 
-TEST_F(ClientTest, ASecretIsSentInItsHeaderAndNowhereElse) {
+TEST_P(ClientTest, ASecretIsSentInItsHeaderAndNowhereElse) {
   auto heard = std::make_shared<Heard>();
   ClientRequest r = request("/x");
   r.secret_header = "Authorization";
@@ -116,7 +124,7 @@ TEST_F(ClientTest, ASecretIsSentInItsHeaderAndNowhereElse) {
   ASSERT_TRUE(heard->waits());
 }
 
-TEST_F(ClientTest, ARedirectIsAnAnswerAndNotFollowed) {
+TEST_P(ClientTest, ARedirectIsAnAnswerAndNotFollowed) {
   auto heard = std::make_shared<Heard>();
   auto call = start(request("/x"), heard);
   ASSERT_TRUE(calls.waits_for_one());
@@ -127,10 +135,10 @@ TEST_F(ClientTest, ARedirectIsAnAnswerAndNotFollowed) {
   });
   ASSERT_TRUE(heard->waits());
   EXPECT_EQ(heard->status, 307);
-  EXPECT_FALSE(calls.waits_for_one() && false);
+  EXPECT_TRUE(server.on_loop([&] { return calls.held().empty(); })) << "one that is followed arrives again";
 }
 
-TEST_F(ClientTest, SilenceIsATimeout) {
+TEST_P(ClientTest, SilenceIsATimeout) {
   auto late = std::make_shared<Heard>(), stalled = std::make_shared<Heard>();
   ClientRequest r = request("/late");
   r.first_byte_time_max = std::chrono::milliseconds(150);
@@ -152,7 +160,7 @@ TEST_F(ClientTest, SilenceIsATimeout) {
   EXPECT_EQ(stalled->body, "x");
 }
 
-TEST_F(ClientTest, ACutIsAnErrorAndACancelClosesTheConnection) {
+TEST_P(ClientTest, ACutIsAnErrorAndACancelClosesTheConnection) {
   auto cut = std::make_shared<Heard>(), gone = std::make_shared<Heard>();
   auto a = start(request("/cut"), cut);
   ASSERT_TRUE(calls.waits_for_one());
@@ -178,7 +186,7 @@ TEST_F(ClientTest, ACutIsAnErrorAndACancelClosesTheConnection) {
   EXPECT_FALSE(gone->over.try_acquire());
 }
 
-TEST_F(ClientTest, WhoIsPausedTakesNothingUntilItIsResumed) {
+TEST_P(ClientTest, WhoIsPausedTakesNothingUntilItIsResumed) {
   auto heard = std::make_shared<Heard>();
   auto call = start(request("/x"), heard);
   ASSERT_TRUE(calls.waits_for_one());
@@ -203,6 +211,21 @@ TEST_F(ClientTest, WhoIsPausedTakesNothingUntilItIsResumed) {
   ASSERT_TRUE(heard->waits());
   EXPECT_EQ(heard->body.size(), 5u + (6u << 20));
 }
+
+TEST_P(ClientTest, AnAnswerThatComesBeforeTheWholeRequestIsHeard) {
+  auto heard = std::make_shared<Heard>();
+  ClientRequest r = request("/x");
+  r.body = std::string(40u << 20, 'x');  // more than the server takes
+  auto call = start(std::move(r), heard);
+  ASSERT_TRUE(heard->waits());
+  if (heard->end) {
+    EXPECT_EQ(heard->status, 413);
+  } else {
+    EXPECT_EQ(heard->end.error().code, Code::kUnavailable) << "the reset overtook the answer";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(BothWays, ClientTest, ::testing::Values("http", "https"));
 
 TEST(Client, PlainHttpIsForThisMachineUnlessItsOwnerSaysSo) {
   EXPECT_TRUE(check_client_url("https://api.example.com/v1", false));

@@ -271,6 +271,9 @@ void Connection::start_writing() {
   std::swap(flight_, queued_);
   std::swap(flight_body_, queued_body_);
   is_writing_ = true;
+  flight_sent_ = transport_.write_at_once();  // nearly always all of it
+  CHECK(flight_sent_ <= flight_.size() + flight_body_.size());
+  if (flight_sent_ == flight_.size() + flight_body_.size()) return end_writing();
   if (state_ != State::kReading) set_deadline(setting_.limits.write_stall_max);
   transport_.write_output();
 }
@@ -288,6 +291,11 @@ void Connection::on_written(size_t bytes) {
     if (state_ == State::kAnswering) set_deadline(setting_.limits.write_stall_max);
     return transport_.write_output();
   }
+  end_writing();
+}
+
+// All that was in flight has been taken.
+void Connection::end_writing() {
   is_writing_ = false;
   flight_sent_ = 0;
   flight_.clear();

@@ -27,9 +27,10 @@ namespace cresset::net {
 class Transport {
  public:
   virtual ~Transport() = default;
-  virtual void write_output() = 0;    // send output() until it is empty, reporting on_written()
-  virtual void flush_soon() = 0;      // call flush() in the loop's next turn
-  virtual void resume_reading() = 0;  // read_space() is not empty any more
+  virtual size_t write_at_once() = 0;  // how much of output() the socket took without waiting
+  virtual void write_output() = 0;     // send output() until it is empty, reporting on_written()
+  virtual void flush_soon() = 0;       // call flush() in the loop's next turn
+  virtual void resume_reading() = 0;   // read_space() is not empty any more
   // Call on_deadline() once after this long, unless it is set again; nullopt: never.
   virtual void set_deadline(std::optional<std::chrono::milliseconds> after) = 0;
   virtual void finish() = 0;  // nothing more will be written: say so to the peer, keep reading
@@ -86,6 +87,7 @@ class Connection {
   void send_head(int status, const Headers& headers, std::optional<size_t> length, bool is_chunked);
   void send_reply(HttpResponse response, bool has_body);
   void start_writing();
+  void end_writing();
   void finish_answer();
   void begin_linger();
   void resume_reading();

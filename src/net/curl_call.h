@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "net/client.h"
+#include "net/place.h"
 
 struct curl_slist;
 
@@ -26,13 +27,6 @@ class CallHost {
   virtual bool is_inside() const = 0;                 // within libcurl
   virtual void post(std::function<void()> work) = 0;  // not at all if the client is gone by then
 };
-
-struct Place {
-  std::string scheme, host;
-  bool is_loopback = false;
-};
-Result<Place> read_place(const std::string& url);
-Status check_place(const Place& place, bool allow_plain);
 
 // A list of header lines; they hold secrets and are wiped when it dies.
 class HeaderList {

@@ -162,8 +162,21 @@ class StreamSession final : public Session {
   StreamSession(std::shared_ptr<Core> core, std::string peer, Arguments&&... arguments)
       : Session(std::move(core), std::move(peer)), stream_(std::forward<Arguments>(arguments)...) {}
 
-  void open() override { spawn(handshake()); }
+  void open() override {
+    error_code ignored;
+    if constexpr (!kIsTls) stream_.non_blocking(true, ignored);  // for write_at_once()
+    spawn(handshake());
+  }
   void resume_reading() override { spawn(read_all()); }
+
+  size_t write_at_once() override {
+    if constexpr (kIsTls) return 0;
+    const auto pieces = connection_.output();
+    const std::array<asio::const_buffer, 2> buffers{asio::buffer(pieces[0].data(), pieces[0].size()),
+                                                    asio::buffer(pieces[1].data(), pieces[1].size())};
+    error_code ec;  // what is wrong, write_output() will find
+    return stream_.write_some(buffers, ec);
+  }
 
   void write_output() override {
     const auto pieces = connection_.output();

@@ -31,6 +31,10 @@ struct Origin {
 class AnswerSink : public chat::EventSink {
  public:
   virtual void on_accepted(Origin origin) = 0;
+  // Whoever answers on the loop may put these around what it says in one go: at the end all of it is
+  // delivered at once, and not in the loop's next turn. On the loop.
+  virtual void begin_turn() {}
+  virtual void end_turn() {}
 };
 
 struct Inquiry {

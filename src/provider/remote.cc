@@ -60,6 +60,9 @@ class Incoming final : public net::Receiver {
     if (!read) fail_with(read.error());
   }
 
+  void begin_turn() override { sink_->begin_turn(); }
+  void end_turn() override { sink_->end_turn(); }
+
   void on_end(Status status) override {
     if (is_over_) return;
     if (!status) return fail_with(status.error());

@@ -8,6 +8,16 @@
 
 namespace cresset::sys {
 
+namespace {
+
+// Asked for once: finding it among OpenSSL's providers costs more than hashing a key.
+const EVP_MD* sha256_method() {
+  static const EVP_MD* const method = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+  return method != nullptr ? method : EVP_sha256();
+}
+
+}  // namespace
+
 struct Sha256::State {
   EVP_MD_CTX* context = nullptr;
 };
@@ -15,7 +25,7 @@ struct Sha256::State {
 Sha256::Sha256() : state_(std::make_unique<State>()) {
   state_->context = EVP_MD_CTX_new();
   CHECK(state_->context != nullptr);
-  CHECK(EVP_DigestInit_ex(state_->context, EVP_sha256(), nullptr) == 1);
+  CHECK(EVP_DigestInit_ex(state_->context, sha256_method(), nullptr) == 1);
 }
 
 Sha256::~Sha256() {

@@ -49,6 +49,25 @@ Json usage_value(const chat::Usage& usage) {
                                                    {"rejected_prediction_tokens", 0}})}});
 }
 
+// The same as text, for a whole answer: its numbers are most of what there is to write.
+void write_usage(const chat::Usage& usage, const Json& extras, std::string& out) {
+  if (!extras.is_null() || usage.cache_write_tokens != 0) {
+    Json value = usage_value(usage);
+    add_extras(value, extras);
+    return value.write(out);
+  }
+  const auto number = [&out](std::string_view name, int64_t value) {
+    out += name;
+    out += std::to_string(value);
+  };
+  number("{\"prompt_tokens\":", usage.prompt_tokens);
+  number(",\"completion_tokens\":", usage.completion_tokens);
+  number(",\"total_tokens\":", int64_t{usage.prompt_tokens} + usage.completion_tokens);
+  number(",\"prompt_tokens_details\":{\"cached_tokens\":", usage.cached_tokens);
+  number(R"(,"audio_tokens":0},"completion_tokens_details":{"reasoning_tokens":)", usage.reasoning_tokens);
+  out += R"(,"audio_tokens":0,"accepted_prediction_tokens":0,"rejected_prediction_tokens":0}})";
+}
+
 Json answer_head(std::string_view object, const AnswerIdentity& identity) {
   return Json::object(
       {{"id", identity.id},
@@ -56,6 +75,18 @@ Json answer_head(std::string_view object, const AnswerIdentity& identity) {
        {"created", identity.created_unix_s},
        {"model", identity.model},
        {"system_fingerprint", identity.fingerprint.empty() ? Json() : Json(identity.fingerprint)}});
+}
+
+// What else a provider of this dialect says of a choice, as members after its own.
+void write_choice_extras(const Json& extras, std::string& out) {
+  if (!extras.is_object()) return;
+  for (const JsonMember& m : extras.as_object()) {
+    if (m.first == "message" || m.first == "usage") continue;
+    out += ',';
+    write_json_string(out, m.first);
+    out += ':';
+    m.second.write(out);
+  }
 }
 
 Json reason_value(const std::optional<chat::FinishReason>& reason) {
@@ -198,15 +229,7 @@ class ChatChunkEncoder final : public ChunkEncoder {
   void encode_finish(const chat::Finished& finished, std::string& out) override {
     open_choice(finished.choice, out);
     out += ",\"delta\":{}";
-    if (identity_.origin == kOwn && finished.extras.is_object()) {
-      for (const JsonMember& m : finished.extras.as_object()) {
-        if (m.first == "message" || m.first == "usage") continue;
-        out += ',';
-        write_json_string(out, m.first);
-        out += ':';
-        m.second.write(out);
-      }
-    }
+    if (identity_.origin == kOwn) write_choice_extras(finished.extras, out);
     close_choice({}, finish_reason(finished.reason), out);
   }
   void encode_text(int choice, std::string_view name, std::string_view text, std::string& out) {
@@ -368,34 +391,61 @@ Json message_value(const Choice& choice, const AnswerIdentity& identity) {
 
 }  // namespace
 
+namespace {
+
+// Nearly every answer is one text and nothing else: that is written straight away.
+const chat::Text* only_text(const Choice& choice, const Json* extras) {
+  if (choice.parts.size() != 1 || extras != nullptr) return nullptr;
+  const chat::Part& part = choice.parts[0];
+  const auto* text = std::get_if<chat::Text>(&part.body);
+  return text != nullptr && text->citations.is_null() ? text : nullptr;
+}
+
+void write_choice(const chat::Request& request, const Choice& choice, size_t index,
+                  const AnswerIdentity& identity, std::string& out) {
+  const bool is_own_origin = identity.origin == kOwn;
+  const Json* more = is_own_origin ? choice.extras.find("message") : nullptr;
+  out += "{\"index\":";
+  out += std::to_string(index);
+  out += ",\"message\":";
+  if (const chat::Text* text = only_text(choice, more)) {
+    out += R"({"role":"assistant","content":)";
+    write_json_string(out, text->text);
+    out += R"(,"refusal":null,"annotations":[]})";
+  } else {
+    Json message = message_value(choice, identity);
+    if (more != nullptr) add_extras(message, *more);
+    message.write(out);
+  }
+  out += ",\"logprobs\":";
+  (request.logprobs ? chat_logprobs(choice.tokens) : Json()).write(out);
+  out += ",\"finish_reason\":";
+  reason_value(choice.reason).write(out);
+  if (is_own_origin) write_choice_extras(choice.extras, out);
+  out += '}';
+}
+
+}  // namespace
+
 std::string encode_chat_answer(const chat::Request& request, const Answer& answer,
                                const AnswerIdentity& identity) {
-  Json out = answer_head("chat.completion", identity);
-  JsonArray choices;
-  for (const Choice& choice : answer.choices()) {
-    Json item = Json::object({{"index", static_cast<int>(choices.size())},
-                              {"message", message_value(choice, identity)},
-                              {"logprobs", request.logprobs ? chat_logprobs(choice.tokens) : Json()},
-                              {"finish_reason", reason_value(choice.reason)}});
-    if (identity.origin == kOwn) {
-      Json extras = choice.extras;
-      if (const Json* message = extras.find("message")) add_extras(*item.find("message"), *message);
-      if (extras.is_object())
-        std::erase_if(extras.as_object(), [](const JsonMember& m) { return m.first == "usage"; });
-      add_extras(item, extras);
-    }
-    choices.push_back(std::move(item));
+  const bool is_own_origin = identity.origin == kOwn;
+  Json head = answer_head("chat.completion", identity);
+  if (is_own_origin && answer.head().extras.is_object()) {
+    for (const JsonMember& m : answer.head().extras.as_object()) head.set(m.first, m.second);
   }
-  out.set("choices", std::move(choices));
-  Json usage = usage_value(answer.usage());
-  if (identity.origin == kOwn) {
-    if (const Json* more = answer.choices()[0].extras.find("usage")) add_extras(usage, *more);
-    if (answer.head().extras.is_object()) {
-      for (const JsonMember& m : answer.head().extras.as_object()) out.set(m.first, m.second);
-    }
+  std::string out = head.write();
+  out.back() = ',';
+  out += "\"choices\":[";
+  for (size_t i = 0; i < answer.choices().size(); ++i) {
+    if (i > 0) out += ',';
+    write_choice(request, answer.choices()[i], i, identity, out);
   }
-  out.set("usage", std::move(usage));
-  return out.write();
+  out += "],\"usage\":";
+  const Json* counts = is_own_origin ? answer.choices()[0].extras.find("usage") : nullptr;
+  write_usage(answer.usage(), counts != nullptr ? *counts : Json(), out);
+  out += '}';
+  return out;
 }
 
 std::string encode_completion_answer(const chat::Request& request, const Answer& answer,
