@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "net/loop_native.h"
+#include "net/near_call.h"
 #include "net/response_parser.h"
 
 namespace cresset::net {
@@ -36,13 +37,14 @@ constexpr size_t kBufferBytesMin = 4u << 10;      // what a connection reads int
 constexpr size_t kBufferBytesMax = 64u << 10;
 
 class Near;
-class NearCall;
+
+}  // namespace
 
 // One connection. Its handlers hold it; `owner` is null once it is closed.
-struct Link : std::enable_shared_from_this<Link> {
-  Link(asio::io_context& io, Near& the_owner, std::string the_key, size_t head_bytes_max)
+struct NearLink {
+  NearLink(asio::io_context& io, Near& the_owner, std::string the_key, size_t head_bytes_max)
       : owner(&the_owner), socket(io.get_executor()), key(std::move(the_key)), parser(head_bytes_max) {}
-  ~Link() { wipe(); }
+  ~NearLink() { wipe(); }
 
   // The head holds a secret.
   void wipe() {
@@ -62,44 +64,12 @@ struct Link : std::enable_shared_from_this<Link> {
   bool is_reusable = false;  // the last answer on it left it ready for another
   Clock::time_point idle_since{};
 };
-using LinkPtr = std::shared_ptr<Link>;
 
-class NearCall final : public ClientCall, public std::enable_shared_from_this<NearCall> {
- public:
-  NearCall(Near& owner, std::shared_ptr<const Place> the_place, ClientRequest the_request,
-           std::shared_ptr<Receiver> the_receiver)
-      : request(std::move(the_request)),
-        place(std::move(the_place)),
-        receiver(std::move(the_receiver)),
-        owner_(&owner) {}
-  ~NearCall() override { cancel(); }
+namespace {
 
-  void cancel() override;
-  void pause() override { is_paused = true; }
-  void resume() override;
+using LinkPtr = std::shared_ptr<NearLink>;
 
-  bool is_live() const { return owner_ != nullptr; }
-  void let_go() { owner_ = nullptr; }
-  void write_head(std::string& out) const;
-  // Whether a time limit has passed, and which.
-  bool is_over(Clock::time_point now, Status& why);
-
-  const ClientRequest request;
-  const std::shared_ptr<const Place> place;
-  std::shared_ptr<Receiver> receiver;
-  LinkPtr link;
-  bool is_paused = false;
-  bool is_connected = false;
-  bool has_head = false;
-  bool has_heard = false;  // something has come since the last sweep
-
- private:
-  Near* owner_;
-  const Clock::time_point begun_ = Clock::now();
-  Clock::time_point heard_ = begun_;
-};
-
-class Near final : public NearClient {
+class Near final : public NearClient, public NearHost {
  public:
   Near(Loop& loop, const ClientOptions& options)
       : io_(loop.native().io), options_(options), sweep_(io_.get_executor()) {}
@@ -111,8 +81,8 @@ class Near final : public NearClient {
 
   Result<std::shared_ptr<ClientCall>> start(std::shared_ptr<const Place> place, ClientRequest request,
                                             std::shared_ptr<Receiver> receiver) override;
-  void drop(NearCall& call);
-  void read(const LinkPtr& link);
+  void drop(NearCall& call) override;
+  void read(const LinkPtr& link) override;
 
  private:
   void assign(NearCall& call);
@@ -144,63 +114,10 @@ class Near final : public NearClient {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
-void NearCall::cancel() {
-  receiver = nullptr;
-  if (owner_ != nullptr) owner_->drop(*this);
-}
-
-void NearCall::resume() {
-  if (!std::exchange(is_paused, false) || !is_live()) return;
-  heard_ = Clock::now();
-  if (link && is_connected) owner_->read(link);
-}
-
-void NearCall::write_head(std::string& out) const {
-  const auto field = [&out](std::string_view name, std::string_view value) {
-    out.append(name).append(": ").append(value).append("\r\n");
-  };
-  out.reserve(512);
-  out.append(request.method).append(" ").append(place->target).append(" HTTP/1.1\r\n");
-  field("Host", place->authority);
-  field("User-Agent", "cresset/" CRESSET_VERSION);
-  for (const auto& [name, value] : request.headers) field(name, value);
-  if (request.secret) {
-    out.append(request.secret_header).append(": ").append(request.secret_prefix);
-    out.append(request.secret->expose()).append("\r\n");
-  }
-  if (request.method == "POST" || !request.body.empty()) {
-    char digits[24];
-    const char* end = std::to_chars(digits, digits + sizeof digits, request.body.size()).ptr;
-    field("Content-Length", {digits, static_cast<size_t>(end - digits)});
-  }
-  out += "\r\n";
-}
-
-bool NearCall::is_over(Clock::time_point now, Status& why) {
-  if (std::exchange(has_heard, false)) heard_ = now;
-  if (is_paused) return false;
-  if (!is_connected && link && now - begun_ > request.connect_time_max) {
-    why = fail(Code::kTimeout, "no connection to the provider in time");
-  } else if (!has_head && now - begun_ > request.first_byte_time_max) {
-    why = fail(Code::kTimeout, "the provider did not begin to answer in time");
-  } else if (has_head && now - heard_ > request.stall_time_max) {
-    why = fail(Code::kTimeout, "the provider fell silent");
-  }
-  return !why;
-}
-
-bool is_clean(std::string_view text) {
-  return std::none_of(text.begin(), text.end(),
-                      [](char c) { return (c >= 0 && c < 0x20 && c != '\t') || c == 0x7f; });
-}
-
 Result<std::shared_ptr<ClientCall>> Near::start(std::shared_ptr<const Place> place, ClientRequest request,
                                                 std::shared_ptr<Receiver> receiver) {
-  bool clean = is_clean(request.method) && is_clean(place->target) && is_clean(request.secret_prefix) &&
-               (!request.secret || is_clean(request.secret->expose()));
-  for (const auto& [name, value] : request.headers) clean = clean && is_clean(name) && is_clean(value);
-  if (!clean) return fail(Code::kInvalid, "a control character in a header of the request");
   auto call = std::make_shared<NearCall>(*this, std::move(place), std::move(request), std::move(receiver));
+  CRESSET_TRY_STATUS(call->check());
   calls_.insert(call.get());
   assign(*call);
   watch_time();
@@ -246,7 +163,7 @@ void Near::connect(NearCall& call) {
   } else if (const auto address = asio::ip::make_address_v4(place.host, ec); !ec) {
     to = {{address, port}};
   }
-  const auto link = std::make_shared<Link>(io_, *this, call.place->authority, options_.head_bytes_max);
+  const auto link = std::make_shared<NearLink>(io_, *this, call.place->authority, options_.head_bytes_max);
   links_.insert(link);
   link->call = &call;
   call.link = link;
