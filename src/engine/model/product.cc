@@ -20,7 +20,7 @@ void keep_coarse_blocks(const ActivationBlock* blocks, size_t count, Rounding ro
                         ActivationBlock* rest) {
   float sum = 0;
   for (size_t b = 0; b < count; ++b) sum += blocks[b * kTokenTile].scale * blocks[b * kTokenTile].scale;
-  const float least = sum / static_cast<float>(count) * (rounding == Rounding::kFine ? 1.0f : 3.0f);
+  const float least = sum / static_cast<float>(count) * (rounding == Rounding::kFine ? 2.0f : 6.0f);
   for (size_t b = 0; b < count; ++b) {
     const float scale = blocks[b * kTokenTile].scale;
     if (!(scale * scale > least)) rest[b * kTokenTile] = {};

@@ -18,8 +18,8 @@ namespace cresset::engine {
 // How often activations are rounded to 8 bits: once, or in some blocks of a row a second time, which adds the
 // product with what the first rounding left over. The inputs behind a norm have outliers that cost their
 // neighbours in a block much, so most of a row's error lies in few blocks (docs/QUALITY.md has each part's
-// share of the loss). kFine: blocks whose squared scale is above the row's mean; kOutliers: above three times
-// that.
+// share of the loss). kFine: blocks whose squared scale is above twice the row's mean; kOutliers: above six
+// times it.
 enum class Rounding { kPlain, kOutliers, kFine };
 
 // What a matrix multiplies: rows of `columns` floats, and their 8-bit blocks once prepared.
