@@ -140,6 +140,12 @@ std::vector<ScalarSpec> make_specs() {
       number("own_engine.sequences_max", &EngineOptions::sequences_max, 1, 4096),
       number("own_engine.queue_max", &EngineOptions::queue_max, 0, 65'536),
       number("own_engine.step_tokens_max", &EngineOptions::step_tokens_max, 1, 65'536),
+      {"own_engine.speculation", ValueKind::kSwitch,
+       [](Config& c, const Value& v, const std::string&) -> Status {
+         c.own_engine.speculation = std::get<bool>(v);
+         return {};
+       },
+       [](const Config& c) { return Json(c.own_engine.speculation); }},
       toggle("own_engine.packed_cache", &Config::packed_cache),
       whole("own_engine.models_max", &Config::models_max, 1, 64),
       {"own_engine.memory_max", ValueKind::kBytes,

@@ -198,7 +198,8 @@ class LocalEngine final : public Engine {
         .context = config.context,
         .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
         .queue_max = static_cast<size_t>(options_.queue_max),
-        .step_tokens_max = rows_max};
+        .step_tokens_max = rows_max,
+        .speculation = options_.speculation};
     scheduler_ = std::make_unique<Scheduler>(
         scheduling,
         SchedulerParts{env_, *pool_, *forward_, *cache_, *tokenizer_, kernels_, config.vocabulary});

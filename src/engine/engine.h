@@ -38,6 +38,7 @@ struct EngineOptions {
   int sequences_max = 64;     // computed at once; more wait in the queue
   int queue_max = 512;        // waiting sequences; more are refused (run/queue.h)
   int step_tokens_max = 512;  // tokens of one forward pass
+  bool speculation = true;    // answers that repeat their conversation are computed several tokens a step
   // The SHA-256 of the file in hex, where the caller knows it, and the directory in which the repacked
   // weights of such a file are kept for the next start (load/packed_file.h); either empty: they are not kept.
   std::string model_sha256 = {}, packed_directory = {};
@@ -67,6 +68,8 @@ struct EngineStats {
   uint64_t prompt_tokens_total = 0, generated_tokens_total = 0, steps_total = 0;  // computed
   // Prompt tokens that were looked for in the prefix tree, and found.
   uint64_t prefix_queries_total = 0, prefix_hits_total = 0;
+  // Tokens drafted and verified, and those of them that came true.
+  uint64_t drafted_tokens_total = 0, accepted_tokens_total = 0;
   uint64_t preemptions_total = 0;  // sequences put back to the queue for memory
 };
 

@@ -328,6 +328,8 @@ TEST(Gateway, CountsWhatHappened) {
         "vllm:prefix_cache_queries_total{model_name=\"small:latest\"} ",
         "vllm:prefix_cache_hits_total{model_name=\"small:latest\"} ",
         "vllm:num_preemptions_total{model_name=\"small:latest\"} ",
+        "vllm:spec_decode_num_draft_tokens_total{model_name=\"small:latest\"} ",
+        "vllm:spec_decode_num_accepted_tokens_total{model_name=\"small:latest\"} ",
         "vllm:prompt_tokens_total{model_name=\"small:latest\"} 5\n",
         "vllm:generation_tokens_total{model_name=\"small:latest\"} 3\n",
         "vllm:request_success_total{model_name=\"small:latest\",finished_reason=\"length\"} 1\n",

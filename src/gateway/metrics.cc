@@ -142,6 +142,10 @@ std::string Metrics::write(const std::vector<provider::LoadedModel>& loaded, siz
                  &engine::EngineStats::prefix_queries_total);
   engine_counter("vllm:prefix_cache_hits_total", "Prompt tokens found in the prefix cache.",
                  &engine::EngineStats::prefix_hits_total);
+  engine_counter("vllm:spec_decode_num_draft_tokens_total", "Tokens drafted and verified.",
+                 &engine::EngineStats::drafted_tokens_total);
+  engine_counter("vllm:spec_decode_num_accepted_tokens_total", "Drafted tokens that came true.",
+                 &engine::EngineStats::accepted_tokens_total);
   engine_counter("vllm:num_preemptions_total", "Requests put back to the queue for memory.",
                  &engine::EngineStats::preemptions_total);
   engine_counter("cresset_computed_prompt_tokens_total", "Prompt tokens computed so far.",

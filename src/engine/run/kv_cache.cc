@@ -56,6 +56,16 @@ void KvSequence::add_own(std::unique_ptr<KvPage> page) {
   own.push_back(std::move(page));
 }
 
+void KvSequence::trim(KvCache& cache, size_t end) {
+  CHECK(end <= length);
+  length = end;
+  for (; pages.size() > pages_for(end); pages.pop_back()) {
+    CHECK(!own.empty());
+    cache.give_back(std::move(own.back()));
+    own.pop_back();
+  }
+}
+
 void KvSequence::release(KvCache& cache) {
   for (auto& page : own) cache.give_back(std::move(page));
   own.clear();

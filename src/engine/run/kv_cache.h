@@ -73,6 +73,8 @@ struct KvSequence {
   // Makes room for positions up to `end` with pages of its own.
   void reserve(KvCache& cache, size_t end);
   void add_own(std::unique_ptr<KvPage> page);
+  // Forgets the positions from `end` on, and gives back the pages of its own that nothing is left of.
+  void trim(KvCache& cache, size_t end);
   // Gives its own pages back and forgets the shared ones.
   void release(KvCache& cache);
 };

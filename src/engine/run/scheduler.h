@@ -11,6 +11,10 @@
 // ones, so it holds up nobody's memory, and it goes back to the head of the queue when its reader has caught
 // up.
 //
+// Speculation. A step that has no prompts may give a decoding sequence more than one row: its next token and
+// a draft of what follows (draft.h). Rows count as far as the answer goes the drafted way; the positions of
+// the others are forgotten.
+//
 // Order. Who of those that wait is next, and who is refused when too many do: run/queue.h. Of a step's prompt
 // tokens (step_pace.h), the oldest prompt has half, the shortest go first with the rest. Threads: submit,
 // call and stats from any thread; all else on the leader.
@@ -33,6 +37,7 @@
 #include "engine/run/prefix_tree.h"
 #include "engine/run/queue.h"
 #include "engine/run/sequence.h"
+#include "engine/run/speculation.h"
 #include "engine/run/step_pace.h"
 #include "engine/token/tokenizer.h"
 #include "sys/env.h"
@@ -52,6 +57,7 @@ struct SchedulerOptions {
   size_t sequences_max = 64;
   size_t queue_max = 512;
   size_t step_tokens_max = 512;
+  bool speculation = true;
 };
 
 // What the scheduler works with; all outlive it.
@@ -102,8 +108,10 @@ class Scheduler {
   void plan_prompts(Batch& batch);
   size_t plan_prompt(Sequence& s, size_t rows_max);
   bool take_prefix(Sequence& s);
-  void add_run(Batch& batch, Sequence& s, size_t rows);
+  std::vector<Draft> plan_drafts();
+  void add_run(Batch& batch, Sequence& s, size_t rows, Draft draft = {});
   void answer(Batch& batch);
+  void settle_draft(Sequence& s, const Draft& draft, size_t known);
   void share_full_pages(Sequence& s);
   void send(Answer& answer, std::vector<chat::Event>& events);
   void publish();
@@ -112,6 +120,7 @@ class Scheduler {
   SchedulerParts parts_;
   PrefixTree tree_;
   StepPace pace_;
+  Speculation speculation_;
   EndRate ends_;
 
   std::vector<std::unique_ptr<Sequence>> running_;  // in the order of admission

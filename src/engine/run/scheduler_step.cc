@@ -11,25 +11,30 @@ namespace {
 
 // Prompt rows a step where each row's logits are wanted: for the memory's sake.
 constexpr size_t kReportedRows = 32;
+// Drafted tokens a step, of one sequence and of all, whose rows each need their logits too.
+constexpr size_t kDraftedTokens = 24, kDraftedRows = 32;
 
 }  // namespace
 
 struct Scheduler::Batch {
   std::vector<Run> runs;
   std::vector<Sequence*> of_run;
+  std::vector<Draft> drafts;  // of the runs; empty: none of it is a guess
   std::vector<Token> tokens;
   std::vector<size_t> logit_rows;
-  size_t decodes = 0;
-  size_t prompt_tokens() const { return tokens.size() - decodes; }
+  size_t decodes = 0, drafted = 0;
+  size_t prompt_tokens() const { return tokens.size() - decodes - drafted; }
 };
 
 void Scheduler::step() {
   make_growth_possible();
   Batch batch;
+  std::vector<Draft> drafts = plan_drafts();
   for (auto& s : running_) {
-    if (s->is_decoding()) add_run(batch, *s, 1);
+    if (!s->is_decoding()) continue;
+    add_run(batch, *s, 1, drafts.empty() ? Draft() : std::move(drafts[batch.decodes]));
+    ++batch.decodes;
   }
-  batch.decodes = batch.tokens.size();
   plan_prompts(batch);
   if (batch.tokens.empty()) return;  // all were put back
   const size_t stride = parts_.forward.logits_stride();
@@ -37,9 +42,32 @@ void Scheduler::step() {
   const sys::Instant begun = parts_.clock.now();
   parts_.forward.run(parts_.pool, batch.runs, batch.tokens, batch.logit_rows, logits_.data());
   answer(batch);
-  pace_.learn(batch.decodes, batch.prompt_tokens(),
-              std::chrono::duration<double>(parts_.clock.now() - begun).count());
+  const double seconds = std::chrono::duration<double>(parts_.clock.now() - begun).count();
+  if (batch.drafted == 0) pace_.learn(batch.decodes, batch.prompt_tokens(), seconds);
+  if (batch.prompt_tokens() == 0) speculation_.learn(batch.decodes, batch.drafted, seconds);
   ++totals_.steps_total;
+}
+
+// For each decoding sequence, in order; empty: nobody drafts. Beside prompts nobody does: their step's time
+// is shared out already.
+std::vector<Draft> Scheduler::plan_drafts() {
+  std::vector<Draft> drafts;
+  if (!options_.speculation) return drafts;
+  for (const auto& s : running_) {
+    if (!s->is_decoding()) return drafts;
+  }
+  std::vector<std::vector<double>> chances;
+  for (auto& s : running_) {
+    s->drafts.follow(s->tokens);
+    drafts.push_back(s->drafts.find(s->tokens, std::min(kDraftedTokens, s->draft_room())));
+    std::vector<double>& chance = chances.emplace_back();
+    for (size_t i = 0; i < drafts.back().tokens.size(); ++i)
+      chance.push_back(s->draft_record.chance(drafts.back().agreed + i));
+  }
+  const size_t rows_max = std::min(kDraftedRows, options_.step_tokens_max - running_.size());
+  const std::vector<size_t> lengths = speculation_.plan(chances, rows_max);
+  for (size_t i = 0; i < drafts.size(); ++i) drafts[i].tokens.resize(lengths[i]);
+  return drafts;
 }
 
 // Shares the step's prompt tokens out: the oldest prompt gets half, and what the others leave.
@@ -111,8 +139,9 @@ bool Scheduler::take_prefix(Sequence& s) {
   }
 }
 
-void Scheduler::add_run(Batch& batch, Sequence& s, size_t rows) {
-  const size_t first = s.kv.length, end = first + rows;
+// `rows` tokens that the sequence has, then the draft.
+void Scheduler::add_run(Batch& batch, Sequence& s, size_t rows, Draft draft) {
+  const size_t first = s.kv.length, drafted = draft.tokens.size(), end = first + rows + drafted;
   if (s.path.is_open() && s.counted == 0) totals_.prefix_queries_total += s.prompt_size;
   totals_.prefix_hits_total += s.count_cached(rows);
   const uint64_t pages = pages_for(end);
@@ -120,25 +149,45 @@ void Scheduler::add_run(Batch& batch, Sequence& s, size_t rows) {
   s.kv.reserve(parts_.cache, end);
   if (s.generated() == 0) totals_.prompt_tokens_total += rows;
   const size_t first_row = batch.tokens.size();
-  batch.runs.push_back({&s.kv, first_row, rows});
+  batch.runs.push_back({&s.kv, first_row, rows + drafted});
   batch.of_run.push_back(&s);
+  batch.drafted += drafted;
   for (size_t i = 0; i < rows; ++i) {
     const bool is_reported = s.wants_prompt_reports() && s.generated() == 0;
     if (is_reported || first + i + 1 == s.tokens.size()) batch.logit_rows.push_back(first_row + i);
   }
   const auto from = s.tokens.begin() + static_cast<std::ptrdiff_t>(first);
   batch.tokens.insert(batch.tokens.end(), from, from + static_cast<std::ptrdiff_t>(rows));
+  batch.tokens.insert(batch.tokens.end(), draft.tokens.begin(), draft.tokens.end());
+  for (size_t i = 0; i < drafted; ++i) batch.logit_rows.push_back(first_row + rows + i);
+  batch.drafts.push_back(std::move(draft));
+}
+
+// After a step with a draft, of which the answer has gone some of the way.
+void Scheduler::settle_draft(Sequence& s, const Draft& draft, size_t known) {
+  const size_t drafted = draft.tokens.size();
+  if (drafted == 0) return s.draft_record.fade();
+  // The last token chosen is not computed yet, and one that ends the answer is no part of it.
+  size_t accepted = 0;
+  while (accepted < drafted && known + accepted < s.tokens.size() &&
+         s.tokens[known + accepted] == draft.tokens[accepted])
+    ++accepted;
+  s.draft_record.learn(draft.agreed, drafted, accepted);
+  totals_.drafted_tokens_total += drafted;
+  totals_.accepted_tokens_total += accepted;
+  s.kv.trim(parts_.cache, known + accepted);
 }
 
 // Sampling is independent for each sequence: it is spread over the pool, then the events are sent in order.
 void Scheduler::answer(Batch& batch) {
   const size_t stride = parts_.forward.logits_stride(), runs = batch.runs.size();
   std::vector<std::vector<chat::Event>> events(runs);
-  std::vector<size_t> first_logit(runs + 1, 0);
+  std::vector<size_t> first_logit(runs + 1, 0), known(runs);
   for (size_t r = 0, i = 0; r < runs; ++r) {
     while (i < batch.logit_rows.size() && batch.logit_rows[i] < batch.runs[r].first_row + batch.runs[r].rows)
       ++i;
     first_logit[r + 1] = i;
+    known[r] = batch.of_run[r]->tokens.size();
   }
   parts_.pool.run([&](Worker& worker) {
     worker.parallel_for(runs, 1, [&](size_t begin, size_t end) {
@@ -151,15 +200,20 @@ void Scheduler::answer(Batch& batch) {
           s.report_prompt(parts_.tokenizer, s.kv.length - rows, {at, rows * stride}, rows, stride,
                           parts_.vocabulary);
         }
-        if (s.kv.length == s.tokens.size())
-          s.handle_logits(parts_.tokenizer, {at + (rows - 1) * stride, parts_.vocabulary}, events[r]);
+        if (s.kv.length < s.tokens.size()) continue;  // its prompt goes on
+        const std::vector<Token>& draft = batch.drafts[r].tokens;
+        for (size_t i = 0; i <= draft.size(); ++i) {
+          float* row = at + (rows - 1 - draft.size() + i) * stride;
+          s.handle_logits(parts_.tokenizer, {row, parts_.vocabulary}, events[r]);
+          if (s.is_done || i == draft.size() || s.tokens.back() != draft[i]) break;
+        }
       }
     });
   });
   for (size_t r = 0; r < runs; ++r) {
     Sequence& s = *batch.of_run[r];
-    if (s.tokens.size() > s.kv.length && first_logit[r + 1] > first_logit[r] && s.generated() > 0)
-      ++totals_.generated_tokens_total;
+    totals_.generated_tokens_total += s.tokens.size() - known[r];
+    if (known[r] > s.prompt_size) settle_draft(s, batch.drafts[r], known[r]);
     share_full_pages(s);
     send(*s.answer, events[r]);
     if (s.is_done) release(s);

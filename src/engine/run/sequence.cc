@@ -19,6 +19,12 @@ Sequence::Sequence(std::shared_ptr<Answer> a, int c, std::vector<Token> prompt, 
   sampler.see_prompt(tokens);
 }
 
+size_t Sequence::draft_room() const {
+  const size_t end = kv.length + 1, promised = pages_promised * kPagePositions;
+  if (tokens_max <= generated() || promised <= end) return 0;
+  return std::min(tokens_max - generated() - 1, promised - end);
+}
+
 std::span<const Token> Sequence::next_page() const {
   const std::span<const Token> usable(tokens.data(), tokens.size() - 1);
   if (kv.length >= usable.size()) return {};

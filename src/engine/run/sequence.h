@@ -10,9 +10,11 @@
 #include "engine/engine.h"
 #include "engine/kernel/kernels.h"
 #include "engine/run/answer_text.h"
+#include "engine/run/draft.h"
 #include "engine/run/kv_cache.h"
 #include "engine/run/prefix_tree.h"
 #include "engine/run/sampler.h"
+#include "engine/run/speculation.h"
 #include "engine/token/tokenizer.h"
 #include "sys/env.h"
 
@@ -43,6 +45,8 @@ struct Sequence {
   bool is_decoding() const { return generated() > 0 && kv.length + 1 == tokens.size(); }
   // Tokens to compute until the next one can be sampled.
   size_t remaining() const { return tokens.size() - kv.length; }
+  // Tokens beyond the next one that its answer and its promised pages have room for.
+  size_t draft_room() const;
   // The tokens of the page that begins at its length, as far as it may be taken: the last token is always
   // computed, for its logits.
   std::span<const Token> next_page() const;
@@ -70,6 +74,8 @@ struct Sequence {
   size_t counted = 0;  // positions known to be cached or computed for this sequence
   Sampler sampler;
   AnswerText text;
+  DraftIndex drafts;
+  DraftRecord draft_record;
   std::vector<chat::TokenReport> prompt_reports;
   bool is_put_back = false;  // once: it goes first
   bool is_done = false;
