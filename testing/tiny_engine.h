@@ -36,6 +36,7 @@ class GatheredAnswer final : public chat::EventSink {
   };
   // Of a finished answer.
   const Choice& choice(int index = 0) const { return choices_.at(index); }
+  const std::map<int, Choice>& choices() const { return choices_; }
   const std::string& text(int index = 0) const { return choice(index).text; }
   const std::optional<Error>& error() const { return error_; }
   int started() const { return started_; }

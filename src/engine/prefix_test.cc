@@ -2,7 +2,6 @@
 // nothing of each other, and memory stays within its budget.
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <future>
 #include <random>
 #include <utility>
@@ -10,12 +9,14 @@
 #include "engine/engine.h"
 #include "testing/paths.h"
 #include "testing/real_model.h"
+#include "testing/same_answer.h"
 #include "testing/tiny_engine.h"
 
 namespace cresset::engine {
 namespace {
 
 using testing::complete;
+using testing::expect_same_answer;
 using testing::GatheredAnswer;
 using testing::sample;
 using testing::TinyEngine;
@@ -50,22 +51,6 @@ int cached_tokens(const GatheredAnswer& answer, int choice = 0) {
   return answer.choice(choice).finished->usage.cached_tokens;
 }
 
-// Log-probabilities are made of all logits, so equal ones at every token mean equal logits.
-void expect_same(const GatheredAnswer& a, const GatheredAnswer& b, int choice = 0) {
-  ASSERT_FALSE(a.error() || b.error());
-  const auto &x = a.choice(choice).tokens, &y = b.choice(choice).tokens;
-  ASSERT_FALSE(x.empty());
-  ASSERT_EQ(x.size(), y.size());
-  for (size_t i = 0; i < x.size(); ++i) {
-    ASSERT_EQ(x[i].chosen.token, y[i].chosen.token) << "token " << i;
-    // As bits: a prompt's first token has NaN.
-    ASSERT_EQ(std::bit_cast<uint64_t>(x[i].chosen.logprob), std::bit_cast<uint64_t>(y[i].chosen.logprob))
-        << "token " << i;
-    ASSERT_EQ(x[i].top.size(), y[i].top.size());
-    for (size_t k = 0; k < x[i].top.size(); ++k) ASSERT_EQ(x[i].top[k].logprob, y[i].top[k].logprob);
-  }
-}
-
 std::shared_ptr<GatheredAnswer> answer_cold(const chat::Request& request) {
   TinyEngine fresh;
   return fresh.answer(request);
@@ -98,13 +83,13 @@ TEST(Prefix, AWarmAnswerHasTheBitsOfAColdOne) {
   const auto cold = answer_cold(reported(prompt, 20));
   TinyEngine tiny;
   const auto first = tiny.answer(reported(prompt, 20)), second = tiny.answer(reported(prompt, 20));
-  expect_same(*first, *cold);
-  expect_same(*second, *cold);
+  expect_same_answer(*first, *cold);
+  expect_same_answer(*second, *cold);
   EXPECT_EQ(cached_tokens(*first), 0);
   EXPECT_EQ(cached_tokens(*second), 299);  // all but the last
   TinyEngine chunked({}, {.threads = 2, .step_tokens_max = 50});
-  expect_same(*chunked.answer(reported(prompt, 20)), *cold);
-  expect_same(*chunked.answer(reported(prompt, 20)), *cold);
+  expect_same_answer(*chunked.answer(reported(prompt, 20)), *cold);
+  expect_same_answer(*chunked.answer(reported(prompt, 20)), *cold);
 }
 
 TEST(Prefix, SharesAtAnyLengthWithoutTouchingTheAnswer) {
@@ -115,7 +100,7 @@ TEST(Prefix, SharesAtAnyLengthWithoutTouchingTheAnswer) {
     SCOPED_TRACE(length);
     const Tokens prompt(longest.begin(), longest.begin() + static_cast<std::ptrdiff_t>(length));
     const auto warm = tiny.answer(reported(prompt, 3));
-    expect_same(*warm, *answer_cold(reported(prompt, 3)));
+    expect_same_answer(*warm, *answer_cold(reported(prompt, 3)));
     EXPECT_LT(cached_tokens(*warm), static_cast<int>(length));
     EXPECT_GE(cached_tokens(*warm), static_cast<int>(length) - 4);
   }
@@ -135,7 +120,7 @@ TEST(Prefix, SixteenAtOnceComputeTheirSystemPromptOnce) {
   int cached = 0;
   for (size_t i = 0; i < 16; ++i) {
     answers[i]->wait();
-    expect_same(*answers[i], *answer_cold(requests[i]));
+    expect_same_answer(*answers[i], *answer_cold(requests[i]));
     cached += cached_tokens(*answers[i]);
   }
   const EngineStats stats = tiny.settled_stats();
@@ -152,7 +137,7 @@ TEST(Prefix, AChatNeverComputesItsHistoryAgain) {
   for (uint64_t turn = 0; turn < 8; ++turn) {
     const Tokens asked = joined(history, random_tokens(20, 50 + turn));
     const auto answer = tiny.answer(reported(asked, 15));
-    expect_same(*answer, *answer_cold(reported(asked, 15)));
+    expect_same_answer(*answer, *answer_cold(reported(asked, 15)));
     if (turn > 0)
       computed_most = std::max(computed_most, static_cast<int>(asked.size()) - cached_tokens(*answer));
     history = asked;
@@ -170,12 +155,12 @@ TEST(Prefix, BranchesAndEditsComputeFromWhereTheyDiffer) {
     Tokens edited = base;
     edited[edit] = edited[edit] == 9 ? 8 : 9;
     const auto answer = tiny.answer(reported(edited, 4));
-    expect_same(*answer, *answer_cold(reported(edited, 4)));
+    expect_same_answer(*answer, *answer_cold(reported(edited, 4)));
     EXPECT_LE(cached_tokens(*answer), static_cast<int>(edit));
     EXPECT_GE(cached_tokens(*answer), static_cast<int>(edit) - 3);
   }
   const auto again = tiny.answer(reported(base, 4));
-  expect_same(*again, *answer_cold(reported(base, 4)));
+  expect_same_answer(*again, *answer_cold(reported(base, 4)));
   EXPECT_GE(cached_tokens(*again), 256);
 }
 
@@ -195,9 +180,9 @@ TEST(Prefix, CountsAPromptOnceWhateverItsChoices) {
   request.choices = 3;
   const auto cold = tiny.answer(request);
   EXPECT_EQ(cached_tokens(*cold, 2), 0);
-  expect_same(*cold, *answer_cold(request), 2);
+  expect_same_answer(*cold, *answer_cold(request));
   const auto warm = tiny.answer(request);
-  for (int c = 0; c < 3; ++c) expect_same(*warm, *cold, c);
+  expect_same_answer(*warm, *cold);
   EXPECT_EQ(cached_tokens(*warm, 2), 199);
 }
 
@@ -208,7 +193,7 @@ TEST(Prefix, APromptWithReportsIsComputedWhole) {
   request.echo = true;
   const auto echoed = tiny.answer(request);
   EXPECT_EQ(cached_tokens(*echoed), 0);
-  expect_same(*echoed, *answer_cold(request));
+  expect_same_answer(*echoed, *answer_cold(request));
 }
 
 // The sequence whose pages the others wait for is cancelled while it computes them.
@@ -226,8 +211,8 @@ TEST(Prefix, WhoWaitsForACancelledSequenceGoesOnItself) {
     cancel.cancel();
     other->wait();
     same->wait();
-    expect_same(*other, *answer_cold(request));
-    expect_same(*same, *answer_cold(request));
+    expect_same_answer(*other, *answer_cold(request));
+    expect_same_answer(*same, *answer_cold(request));
     EXPECT_EQ(tiny.settled_stats().kv_bytes_used, 0u);
   }
 }
@@ -243,7 +228,7 @@ TEST(Prefix, UnderPressureAnswersStayTheSameAndTheBudgetHolds) {
   }
   for (size_t i = 0; i < answers.size(); ++i) {
     answers[i]->wait();
-    expect_same(*answers[i], *answer_cold(requests[i]));
+    expect_same_answer(*answers[i], *answer_cold(requests[i]));
     const EngineStats stats = tiny->stats();
     EXPECT_LE(stats.kv_bytes_used + stats.kv_bytes_cached, stats.kv_bytes_max);
   }
@@ -267,7 +252,7 @@ TEST(Prefix, OpenEndedAnswersArePutBackForMemoryAndComeOutTheSame) {
   held.release();
   for (size_t i = 0; i < answers.size(); ++i) {
     answers[i]->wait();
-    expect_same(*answers[i], *answer_cold(requests[i]));
+    expect_same_answer(*answers[i], *answer_cold(requests[i]));
   }
   const EngineStats stats = tiny.settled_stats();
   EXPECT_GT(stats.preemptions_total, 0u);
@@ -314,7 +299,7 @@ TEST(Prefix, AnyMixtureAnswersAsIfAlone) {
     }
     for (size_t i = 0; i < answers.size(); ++i) {
       answers[i]->wait();
-      expect_same(*answers[i], *answer_cold(requests[i]));
+      expect_same_answer(*answers[i], *answer_cold(requests[i]));
     }
     EXPECT_EQ(tiny.settled_stats().kv_bytes_used, 0u);
   }
@@ -348,7 +333,7 @@ TEST_P(RealPrefix, AWarmAnswerHasTheBitsOfAColdOne) {
       ASSERT_TRUE((*engine)->submit({reported(ids, 6), answer, {}}));
       answer->wait();
       if (cold == nullptr) cold = answer;
-      expect_same(*answer, *cold);
+      expect_same_answer(*answer, *cold);
       if (shared == 0) {
         EXPECT_EQ(cached_tokens(*answer), 0);
       } else {

@@ -1,16 +1,17 @@
 // Drafted tokens change how many steps an answer takes, and nothing of what it says.
 #include <gtest/gtest.h>
 
-#include <bit>
 #include <random>
 
 #include "engine/engine.h"
+#include "testing/same_answer.h"
 #include "testing/tiny_engine.h"
 
 namespace cresset::engine {
 namespace {
 
 using testing::complete;
+using testing::expect_same_answer;
 using testing::GatheredAnswer;
 using testing::kTinyEnd;
 using testing::sample;
@@ -19,23 +20,6 @@ using Tokens = std::vector<int32_t>;
 
 EngineOptions with_speculation(bool speculation) {
   return {.threads = 2, .speculation = speculation};
-}
-
-void expect_same(const GatheredAnswer& a, const GatheredAnswer& b, int choices = 1) {
-  ASSERT_FALSE(a.error() || b.error());
-  for (int c = 0; c < choices; ++c) {
-    const auto &x = a.choice(c), &y = b.choice(c);
-    ASSERT_EQ(x.text, y.text) << "choice " << c;
-    ASSERT_EQ(x.finished->reason, y.finished->reason);
-    ASSERT_EQ(x.finished->usage.completion_tokens, y.finished->usage.completion_tokens);
-    ASSERT_EQ(x.tokens.size(), y.tokens.size());
-    for (size_t i = 0; i < x.tokens.size(); ++i) {
-      ASSERT_EQ(x.tokens[i].chosen.token, y.tokens[i].chosen.token) << "choice " << c << ", token " << i;
-      ASSERT_EQ(std::bit_cast<uint64_t>(x.tokens[i].chosen.logprob),
-                std::bit_cast<uint64_t>(y.tokens[i].chosen.logprob))
-          << "choice " << c << ", token " << i;
-    }
-  }
 }
 
 // A random answer out of two or three different tokens repeats itself all the time; other settings at random.
@@ -69,7 +53,7 @@ TEST(Speculation, AnAnswerIsTheSameWithAndWithout) {
   for (uint64_t i = 0; i < kRequests; ++i) {
     SCOPED_TRACE(i);
     const chat::Request request = random_request(random);
-    expect_same(*drafting.answer(request), *plain.answer(request), request.choices);
+    expect_same_answer(*drafting.answer(request), *plain.answer(request));
     if (HasFatalFailure()) return;
   }
   const EngineStats stats = drafting.settled_stats();
@@ -89,7 +73,7 @@ TEST(Speculation, AnAnswerIsTheSameInCompany) {
     for (size_t i = 0; i < requests.size(); ++i) {
       SCOPED_TRACE(i);
       answers[i]->wait(requests[i].choices);
-      expect_same(*answers[i], *plain.answer(requests[i]), requests[i].choices);
+      expect_same_answer(*answers[i], *plain.answer(requests[i]));
       if (HasFatalFailure()) return;
     }
   }
@@ -99,7 +83,7 @@ TEST(Speculation, TakesFewerSteps) {
   TinyEngine drafting({}, with_speculation(true)), plain({}, with_speculation(false));
   chat::Request request = complete(Tokens{40, 41, 42}, 200);
   request.sampling.logit_bias = {{40, 50}};
-  expect_same(*drafting.answer(request), *plain.answer(request));
+  expect_same_answer(*drafting.answer(request), *plain.answer(request));
   EXPECT_LT(drafting.settled_stats().steps_total * 4, plain.settled_stats().steps_total);
 }
 
@@ -118,7 +102,7 @@ TEST(Speculation, KeepsWithinThePromisedMemory) {
     if (round == 3) request.tokens_max.reset();
     if (round == 3) request.ignore_eos = false, request.stop = {std::string(60, '%')};
     const auto answer = tiny.answer(request);
-    expect_same(*answer, *plain.answer(request));
+    expect_same_answer(*answer, *plain.answer(request));
     if (round > 0) {
       EXPECT_GE(answer->choice().finished->usage.cached_tokens, static_cast<int>(prompt.size()) - 4);
     }

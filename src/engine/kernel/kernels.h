@@ -43,7 +43,7 @@ static inline size_t activation_index(size_t token, size_t blocks_per_token) {
 }
 
 // Room that a product needs of its own, aligned to 64 bytes; one per thread.
-constexpr size_t kGemmPanels = 4, kGemmBlocks = 64, kGemmTokens = 43 * kTokenTile;  // taken at once
+constexpr size_t kGemmPanels = 2, kGemmBlocks = 64, kGemmTokens = 43 * kTokenTile;  // taken at once
 constexpr size_t kGemmScratchBytes =
     kGemmPanels * kGemmBlocks * 12 * 64 + 2 * kGemmPanels * kGemmTokens * kPanelRows * 4;
 
@@ -55,9 +55,12 @@ struct GemmArguments {
   size_t columns;
   size_t tokens;
   const ActivationBlock* blocks;  // int8: see activation_index
-  // int8, or null: what `blocks` rounded away, a second product that is added. A block of scale 0 adds
-  // nothing and may be left out (the same with finite weights).
+  // int8, or null: what `blocks` rounded away in some of them, a second product that is added. Bit b % 64 of
+  // rest_chosen[token * rest_words + b / 64] says that block b is one; the others have a scale of 0 and add
+  // nothing (with finite weights).
   const ActivationBlock* rest;
+  const uint64_t* rest_chosen;
+  size_t rest_words;
   const float* floats;  // float: element c of token t at floats[t * floats_stride + c]
   size_t floats_stride;
   float* y;  // y[t * y_stride + panel * 16 + r]
@@ -106,9 +109,12 @@ struct Kernels {
   const char* name;
 
   // x[columns] to columns/32 blocks at out[b * kTokenTile]. scale = max|x| * (1/127); q = nearest(x *
-  // (127/max|x|)). All zero where max|x| is not above kActivationLeast. With `rest`: x - scale * q quantised
-  // in the same way.
-  void (*quantise)(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest);
+  // (127/max|x|)). All zero where max|x| is not above kActivationLeast.
+  void (*quantise)(const float* x, size_t columns, ActivationBlock* out);
+  // In the blocks that are chosen (bit b % 64 of chosen[b / 64]): what that left over, x - scale * q,
+  // quantised in the same way, at rest[b * kTokenTile]. The others become zero.
+  void (*quantise_rest)(const float* x, size_t columns, const ActivationBlock* blocks, const uint64_t* chosen,
+                        ActivationBlock* rest);
 
   // By format number (quant/format.h). int8: null for F32, F16, BF16. Per block, in order:
   // acc = fma(float(isum), w_scale * x_scale, acc); with a minimum: acc = fma(w_min, scaled_sum, acc).
@@ -125,6 +131,11 @@ struct Kernels {
   void (*gelu_multiply)(const float* gate, const float* up, size_t n, float* out);
   // x += y
   void (*add)(float* x, const float* y, size_t n);
+
+  // Rotary positions: x[i] = x[i] * cosines[i] + x[j] * sines[i], two products and their sum, where j is i's
+  // other of a pair: its neighbour, or the one n/2 away. n is even.
+  void (*rotate_neighbours)(float* x, const float* cosines, const float* sines, size_t n);
+  void (*rotate_halves)(float* x, const float* cosines, const float* sines, size_t n);
 
   // Rounds to bfloat16 (to nearest, ties to even).
   void (*round_bfloat)(const float* x, size_t n, uint16_t* out);

@@ -11,7 +11,8 @@ namespace {
 struct Unit {
   static constexpr const char* kName = "avx2";
   static constexpr int kFloats = 8;
-  static constexpr size_t kTokens = 4;
+  // A tile: so many panels, and tokens times panels.
+  static constexpr size_t kPanels = 1, kTokens = 4;
   static constexpr size_t kFewColumns = 4;   // beside a block of weights in registers
   static constexpr bool kIsCentred = false;  // small bytes: pairs of products are added in 16 bits
   static constexpr size_t kHeads = 3;        // queries that attention in bfloat16 computes at once
@@ -64,6 +65,7 @@ struct Unit {
     return _mm256_castsi256_ps(
         _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
   }
+  static Float swap_neighbours(Float a) { return _mm256_permute_ps(a, 0xB1); }
   static bool any_greater(Float a, Float b) {
     return _mm256_movemask_ps(_mm256_cmp_ps(a, b, _CMP_GT_OQ)) != 0;
   }
@@ -200,18 +202,21 @@ struct Unit {
       return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
     }
   }
-  static int32_t quantise16(const Float* v, float inverse, int8_t* out) {
+  using Bytes = __m128i;
+  static Bytes quantise16(const Float* v, float inverse, int8_t* out) {
     const Float f = _mm256_set1_ps(inverse);
     const Int a = _mm256_cvtps_epi32(_mm256_mul_ps(v[0], f)), b = _mm256_cvtps_epi32(_mm256_mul_ps(v[1], f));
-    alignas(32) int32_t all[16];
-    _mm256_store_si256(reinterpret_cast<Int*>(all), a);
-    _mm256_store_si256(reinterpret_cast<Int*>(all + 8), b);
-    int32_t sum = 0;
-    for (int i = 0; i < 16; ++i) {
-      out[i] = static_cast<int8_t>(all[i]);
-      sum += all[i];
-    }
-    return sum;
+    const Int low = _mm256_set1_epi32(255);  // cut, as a conversion does it
+    const Int words = _mm256_permute4x64_epi64(
+        _mm256_packus_epi32(_mm256_and_si256(a, low), _mm256_and_si256(b, low)), 0xD8);
+    const Bytes bytes = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+    _mm_storeu_si128(reinterpret_cast<Bytes*>(out), bytes);
+    return bytes;
+  }
+  // The sum of 16 signed bytes.
+  static int32_t sum_bytes(Bytes q) {
+    const Bytes sums = _mm_sad_epu8(_mm_xor_si128(q, _mm_set1_epi8(-128)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
   }
 };
 

@@ -50,11 +50,18 @@ void quantise_block(const float* x, ActivationBlock& block) {
   block.scaled_sum = block.scale * static_cast<float>(half_sums[0] + half_sums[1]);
 }
 
-void quantise(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest) {
+void quantise(const float* x, size_t columns, ActivationBlock* out) {
+  for (size_t b = 0; b < columns / 32; ++b) quantise_block(x + b * 32, out[b * kTokenTile]);
+}
+
+void quantise_rest(const float* x, size_t columns, const ActivationBlock* blocks, const uint64_t* chosen,
+                   ActivationBlock* rest) {
   for (size_t b = 0; b < columns / 32; ++b, x += 32) {
-    const ActivationBlock& block = out[b * kTokenTile];
-    quantise_block(x, out[b * kTokenTile]);
-    if (rest == nullptr) continue;
+    const ActivationBlock& block = blocks[b * kTokenTile];
+    if ((chosen[b / 64] >> b % 64 & 1) == 0) {
+      rest[b * kTokenTile] = {};
+      continue;
+    }
     float left[32];
     for (size_t i = 0; i < 32; ++i) left[i] = std::fma(-block.scale, static_cast<float>(block.q[i]), x[i]);
     quantise_block(left, rest[b * kTokenTile]);
@@ -291,6 +298,20 @@ void gelu_multiply(const float* gate, const float* up, size_t n, float* out) {
   }
 }
 
+void rotate_pair(float& a, float& b, const float* cosines, const float* sines, size_t i, size_t j) {
+  const float x = a, y = b;
+  a = x * cosines[i] + y * sines[i];
+  b = y * cosines[j] + x * sines[j];
+}
+
+void rotate_neighbours(float* x, const float* cosines, const float* sines, size_t n) {
+  for (size_t i = 0; i < n; i += 2) rotate_pair(x[i], x[i + 1], cosines, sines, i, i + 1);
+}
+
+void rotate_halves(float* x, const float* cosines, const float* sines, size_t n) {
+  for (size_t i = 0; i < n / 2; ++i) rotate_pair(x[i], x[i + n / 2], cosines, sines, i, i + n / 2);
+}
+
 void add(float* x, const float* y, size_t n) {
   for (size_t i = 0; i < n; ++i) x[i] = x[i] + y[i];
 }
@@ -422,6 +443,7 @@ float exp_sum(const float* x, size_t n, float largest, float factor, float* out)
 const Kernels kTable = {
     .name = "scalar",
     .quantise = quantise,
+    .quantise_rest = quantise_rest,
     .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<Format::kQ4_0>, gemm_int8<Format::kQ4_1>,
                   gemm_int8<Format::kQ5_0>, gemm_int8<Format::kQ5_1>, gemm_int8<Format::kQ8_0>,
                   gemm_int8<Format::kQ4_K>, gemm_int8<Format::kQ5_K>, gemm_int8<Format::kQ6_K>,
@@ -432,6 +454,8 @@ const Kernels kTable = {
     .silu_multiply = silu_multiply,
     .gelu_multiply = gelu_multiply,
     .add = add,
+    .rotate_neighbours = rotate_neighbours,
+    .rotate_halves = rotate_halves,
     .round_bfloat = round_bfloat,
     .attend = attend,
     .merge = merge,

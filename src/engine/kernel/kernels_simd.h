@@ -22,6 +22,7 @@ namespace {
 const Kernels kTable = {
     .name = Unit::kName,
     .quantise = quantise,
+    .quantise_rest = quantise_rest,
     .gemm_int8 = {nullptr, nullptr, nullptr, gemm_int8<kQ4_0>, gemm_int8<kQ4_1>, gemm_int8<kQ5_0>,
                   gemm_int8<kQ5_1>, gemm_int8<kQ8_0>, gemm_int8<kQ4_K>, gemm_int8<kQ5_K>, gemm_int8<kQ6_K>,
                   gemm_int8<kQ2_K>, gemm_int8<kQ3_K>, gemm_int8<kIQ4_NL>, gemm_int8<kIQ4_XS>,
@@ -31,6 +32,8 @@ const Kernels kTable = {
     .silu_multiply = silu_multiply,
     .gelu_multiply = gelu_multiply,
     .add = add,
+    .rotate_neighbours = rotate_neighbours,
+    .rotate_halves = rotate_halves,
     .round_bfloat = round_bfloat,
     .attend = attend,
     .merge = merge,

@@ -95,13 +95,20 @@ TEST(Kernels, QuantiseGivesTheSameBlocksAndStaysWithinHalfAStep) {
       using Blocks = std::vector<ActivationBlock>;
       Blocks expected(blocks * kTokenTile, ActivationBlock{}), rest = expected, got = expected,
                                                                got_rest = rest;
-      kScalarKernels->quantise(x.data(), columns, expected.data(), rest.data());
+      const std::vector<uint64_t> all(blocks / 64 + 1, ~uint64_t{0}), some(all.size(), 0x5555555555555555);
+      kScalarKernels->quantise(x.data(), columns, expected.data());
+      kScalarKernels->quantise_rest(x.data(), columns, expected.data(), all.data(), rest.data());
       for (const Kernels* fast : fast_kernels()) {
-        fast->quantise(x.data(), columns, got.data(), got_rest.data());
+        fast->quantise(x.data(), columns, got.data());
+        fast->quantise_rest(x.data(), columns, got.data(), all.data(), got_rest.data());
         EXPECT_TRUE(same_bits(got, expected)) << fast->name << ", mood " << static_cast<int>(mood);
         EXPECT_TRUE(same_bits(got_rest, rest)) << fast->name << ", mood " << static_cast<int>(mood);
-        fast->quantise(x.data(), columns, got.data(), nullptr);
-        EXPECT_TRUE(same_bits(got, expected)) << fast->name << ", without the rest";
+        fast->quantise_rest(x.data(), columns, got.data(), some.data(), got_rest.data());
+        for (size_t b = 0; b < blocks; ++b) {
+          const Blocks one{got_rest[b * kTokenTile]},
+              wanted{b % 2 == 0 ? rest[b * kTokenTile] : ActivationBlock{}};
+          EXPECT_TRUE(same_bits(one, wanted)) << fast->name << ", block " << b;
+        }
       }
       for (size_t c = 0; c < columns; ++c) {
         const ActivationBlock& block = expected[c / 32 * kTokenTile];
@@ -177,22 +184,27 @@ struct Product {
   Format format;
   size_t columns, tokens;
   std::vector<ActivationBlock> blocks, rest;  // see activation_index
+  std::vector<uint64_t> chosen;               // [token][words]
   std::vector<float> floats;                  // [token][column]
 
   // `has_gaps`: of some blocks nothing is left over to add, as for the blocks that rounding leaves out.
   Product(Format f, size_t c, size_t t, Mood mood, bool has_gaps = false) : format(f), columns(c), tokens(t) {
     blocks.resize((t / kTokenTile + 1) * kTokenTile * (c / 32));
     rest.resize(blocks.size());
+    chosen.resize(t * words());
     for (size_t i = 0; i < t; ++i) {
       const std::vector<float> x = activations(c, mood, i + 1);
       const size_t at = activation_index(i, c / 32);
-      kScalarKernels->quantise(x.data(), c, blocks.data() + at, rest.data() + at);
-      for (size_t b = 0; b < c / 32 && has_gaps; ++b) {
-        if ((i + b) % 3 != 0) rest[at + b * kTokenTile] = {};
+      for (size_t b = 0; b < c / 32; ++b) {
+        if (!has_gaps || (i + b) % 3 == 0) chosen[i * words() + b / 64] |= uint64_t{1} << b % 64;
       }
+      kScalarKernels->quantise(x.data(), c, blocks.data() + at);
+      kScalarKernels->quantise_rest(x.data(), c, blocks.data() + at, chosen.data() + i * words(),
+                                    rest.data() + at);
       floats.insert(floats.end(), x.begin(), x.end());
     }
   }
+  size_t words() const { return columns / 32 / 64 + 1; }
   size_t stride(const PackedMatrix& matrix) const { return matrix.panels() * 16 + 4; }
   std::vector<float> run(const Kernels& kernels, const PackedMatrix& matrix, bool accumulate,
                          bool is_fine = false) const {
@@ -209,6 +221,8 @@ struct Product {
             .tokens = tokens,
             .blocks = blocks.data(),
             .rest = is_fine ? rest.data() : nullptr,
+            .rest_chosen = is_fine ? chosen.data() : nullptr,
+            .rest_words = words(),
             .floats = floats.data(),
             .floats_stride = columns,
             .y = y.data(),
@@ -338,6 +352,33 @@ TEST(Kernels, RowFunctionsGiveTheSameBits) {
       EXPECT_EQ(expected[6 * n], *std::max_element(x.begin(), x.end()));
       for (const Kernels* fast : fast_kernels())
         EXPECT_TRUE(same_bits(all(*fast), expected)) << fast->name << " n " << n << " size " << size;
+    }
+  }
+}
+
+TEST(Kernels, RotationsTurnEachPair) {
+  for (const size_t n : {2u, 10u, 32u, 44u, 64u, 96u, 128u}) {
+    const std::vector<float> x = random_floats(n, n, 3.0f), angle = random_floats(n / 2, n + 1, 3.0f);
+    for (const bool is_adjacent : {true, false}) {
+      std::vector<float> cosines(n), sines(n);
+      std::vector<double> expected(n);
+      for (size_t i = 0; i < n / 2; ++i) {
+        const size_t a = is_adjacent ? 2 * i : i, b = is_adjacent ? 2 * i + 1 : i + n / 2;
+        const double c = std::cos(static_cast<double>(angle[i])), s = std::sin(static_cast<double>(angle[i]));
+        cosines[a] = cosines[b] = static_cast<float>(c);
+        sines[b] = static_cast<float>(s);
+        sines[a] = -sines[b];
+        expected[a] = static_cast<double>(x[a]) * c - static_cast<double>(x[b]) * s;
+        expected[b] = static_cast<double>(x[a]) * s + static_cast<double>(x[b]) * c;
+      }
+      const auto turned = [&](const Kernels& k) {
+        std::vector<float> out = x;
+        (is_adjacent ? k.rotate_neighbours : k.rotate_halves)(out.data(), cosines.data(), sines.data(), n);
+        return out;
+      };
+      const std::vector<float> scalar = turned(*kScalarKernels);
+      for (size_t i = 0; i < n; ++i) EXPECT_NEAR(static_cast<double>(scalar[i]), expected[i], 2e-6);
+      for (const Kernels* fast : fast_kernels()) EXPECT_TRUE(same_bits(turned(*fast), scalar)) << fast->name;
     }
   }
 }

@@ -36,6 +36,8 @@ std::vector<float> read_back(const PackedMatrix& matrix) {
             .tokens = columns,
             .blocks = blocks.data(),
             .rest = nullptr,
+            .rest_chosen = nullptr,
+            .rest_words = 0,
             .floats = floats.data(),
             .floats_stride = columns,
             .y = y.data(),

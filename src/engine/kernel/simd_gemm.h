@@ -6,6 +6,8 @@
 // kernels.h in the same order.
 #pragma once
 
+#include <type_traits>
+
 #include "engine/kernel/simd_blocks.h"
 
 namespace cresset::engine {
@@ -13,6 +15,13 @@ namespace {
 
 constexpr size_t kRegister = Unit::kFloats * 4;  // bytes
 constexpr size_t kFewTokens = 24;                // up to here the packed form is read directly
+constexpr size_t kFetchAhead = 8192;             // bytes of weights
+
+// Weights that are needed soon come nearer: memory's latency is longer than a core looks ahead, and its own
+// prefetching ends with each page. What is beyond the weights is not read, and harms nothing.
+inline __attribute__((always_inline)) void fetch_weights(const unsigned char* from, size_t bytes) {
+  for (size_t line = 0; line < bytes; line += 64) __builtin_prefetch(from + line);
+}
 
 // ---- one block times one token ----
 
@@ -37,9 +46,21 @@ template <PackedFormat kFormat>
 constexpr size_t kExpandedBytes =
     (8 + (has_halves(kFormat) ? 2 : 1) * (has_minimum(kFormat) ? 2 : 1)) * kRegister;
 
+// Between the panels of a group.
 template <PackedFormat kFormat>
-inline void expand(const unsigned char* panel, size_t first, size_t end, int part, unsigned char* out) {
+constexpr size_t kPanelStride = kGemmBlocks * kExpandedBytes<kFormat>;
+
+// Of a block of a group's panel r: its scales, then its minima.
+template <PackedFormat kFormat>
+inline const float* expanded_scales(const unsigned char* block, size_t r) {
+  return reinterpret_cast<const float*>(block + r * kPanelStride<kFormat> + 8 * kRegister);
+}
+
+template <PackedFormat kFormat>
+inline void expand(const unsigned char* panel, size_t first, size_t end, int part, size_t block_bytes,
+                   unsigned char* out) {
   for (size_t b = first; b < end; ++b, out += kExpandedBytes<kFormat>) {
+    fetch_weights(panel + b * block_bytes + kFetchAhead, block_bytes);
     BlockWeights w;
     load_block<kFormat>(panel, b, part, w);
 #pragma GCC unroll 8
@@ -71,128 +92,163 @@ struct SomeBlocks {
   size_t operator[](size_t i) const { return index[i]; }
 };
 
-// The blocks that any of `tokens` has something left over in.
-inline void find_rest(const ActivationBlock* rest, size_t blocks, size_t tokens, SomeBlocks& out) {
-  out.count = 0;
-  for (size_t b = 0; b < blocks; ++b) {
-    const ActivationBlock* x = rest + b * kTokenTile;
-    bool is_any = false;
-    for (size_t t = 0; t < tokens; ++t) is_any |= x[t].scale != 0;
-    out.index[out.count] = static_cast<uint8_t>(b);
-    out.count += is_any;
-  }
+// The blocks that any of some tokens has chosen; theirs are `words` apart.
+inline SomeBlocks list_chosen(const uint64_t* chosen, size_t words, size_t tokens) {
+  static_assert(kGemmBlocks == 64);
+  uint64_t any = 0;
+  for (size_t t = 0; t < tokens; ++t) any |= chosen[t * words];
+  SomeBlocks out;
+  for (; any != 0; any &= any - 1) out.index[out.count++] = static_cast<uint8_t>(__builtin_ctzll(any));
+  return out;
 }
 
-// The sums of T tokens with one panel's part over some blocks, all in registers; they go on from `from`, if
-// given.
-template <PackedFormat kFormat, size_t T, class Blocks>
-inline __attribute__((always_inline)) void multiply_tile(const unsigned char* panel,
+// Where sums are: of panel r and token t at at[r * stride + t].
+struct Sums {
+  Float* at;
+  size_t stride;
+  Sums next(size_t t) const { return {at == nullptr ? nullptr : at + t, stride}; }
+};
+
+// The sums of T tokens with R panels' part over some blocks, all in registers; they go on from `from`
+// where that is somewhere. The panels are one group's, expanded. An activation that is loaded serves R
+// panels, a weight T tokens.
+template <PackedFormat kFormat, size_t R, size_t T, class Blocks>
+inline __attribute__((always_inline)) void multiply_tile(const unsigned char* panels,
                                                          const ActivationBlock* tokens, const Blocks& blocks,
-                                                         const Float* from, Float* sums) {
+                                                         Sums from, Sums sums) {
   // Bytes above 7 bits: where the unit cannot add pairs of their products.
   constexpr bool kWide = Unit::kIsCentred || is_wide(kFormat);
   constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
-  Float acc[T];
+  Float acc[R][T];
+#pragma GCC unroll 4
+  for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-  for (size_t t = 0; t < T; ++t) acc[t] = from == nullptr ? Unit::zero() : from[t];
+    for (size_t t = 0; t < T; ++t)
+      acc[r][t] = from.at == nullptr ? Unit::zero() : from.at[r * from.stride + t];
+  }
   for (size_t i = 0; i < blocks.count; ++i) {
-    const unsigned char* const w = panel + blocks[i] * kExpandedBytes<kFormat>;
+    const unsigned char* const w = panels + blocks[i] * kExpandedBytes<kFormat>;
     const ActivationBlock* const x = tokens + blocks[i] * kTokenTile;
-    const auto* scales = reinterpret_cast<const float*>(w + 8 * kRegister);
 #pragma GCC unroll 2
     for (int h = 0; h < kHalves; ++h) {
-      Int dot[T];
+      Int dot[R][T];
 #pragma GCC unroll 16
       for (size_t t = 0; t < T; ++t) {
         const int32_t bias = kHalves == 1 ? x[t].bias : h == 0 ? x[t].half_bias : x[t].bias - x[t].half_bias;
         if constexpr (Unit::kIsCentred && has_zero(kFormat)) {
-          dot[t] = Unit::set_int(bias);
+          dot[0][t] = Unit::set_int(bias);
         } else {
-          dot[t] = zero_point<kFormat>(bias);
+          dot[0][t] = zero_point<kFormat>(bias);
         }
+#pragma GCC unroll 4
+        for (size_t r = 1; r < R; ++r) dot[r][t] = dot[0][t];
       }
 #pragma GCC unroll 8
       for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
-        const Int q = Unit::load_int(w + static_cast<size_t>(s) * kRegister);
+        Int q[R];
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; ++r)
+          q[r] = Unit::load_int(w + r * kPanelStride<kFormat> + static_cast<size_t>(s) * kRegister);
 #pragma GCC unroll 16
-        for (size_t t = 0; t < T; ++t) dot[t] = Unit::template dot4<kWide>(dot[t], q, x[t].q + 4 * s);
+        for (size_t t = 0; t < T; ++t) {
+#pragma GCC unroll 4
+          for (size_t r = 0; r < R; ++r)
+            dot[r][t] = Unit::template dot4<kWide>(dot[r][t], q[r], x[t].q + 4 * s);
+        }
       }
-      const Float scale = Unit::load(scales + static_cast<size_t>(h) * Unit::kFloats);
+#pragma GCC unroll 4
+      for (size_t r = 0; r < R; ++r) {
+        const Float scale =
+            Unit::load(expanded_scales<kFormat>(w, r) + static_cast<size_t>(h) * Unit::kFloats);
 #pragma GCC unroll 16
-      for (size_t t = 0; t < T; ++t) {
-        acc[t] = Unit::fma(Unit::to_float(dot[t]), Unit::mul(scale, Unit::set(x[t].scale)), acc[t]);
+        for (size_t t = 0; t < T; ++t) {
+          acc[r][t] =
+              Unit::fma(Unit::to_float(dot[r][t]), Unit::mul(scale, Unit::set(x[t].scale)), acc[r][t]);
+        }
       }
     }
     if constexpr (has_minimum(kFormat)) {
-      const float* minima = scales + kHalves * Unit::kFloats;
 #pragma GCC unroll 2
       for (int h = 0; h < kHalves; ++h) {
-        const Float minimum = Unit::load(minima + h * Unit::kFloats);
+#pragma GCC unroll 4
+        for (size_t r = 0; r < R; ++r) {
+          const Float minimum =
+              Unit::load(expanded_scales<kFormat>(w, r) + static_cast<size_t>(kHalves + h) * Unit::kFloats);
 #pragma GCC unroll 16
-        for (size_t t = 0; t < T; ++t)
-          acc[t] = Unit::fma(minimum, Unit::set(scaled_sum<kFormat>(x[t], h)), acc[t]);
+          for (size_t t = 0; t < T; ++t)
+            acc[r][t] = Unit::fma(minimum, Unit::set(scaled_sum<kFormat>(x[t], h)), acc[r][t]);
+        }
       }
     }
   }
+#pragma GCC unroll 4
+  for (size_t r = 0; r < R; ++r) {
 #pragma GCC unroll 16
-  for (size_t t = 0; t < T; ++t) sums[t] = acc[t];
+    for (size_t t = 0; t < T; ++t) sums.at[r * sums.stride + t] = acc[r][t];
+  }
 }
 
-// Tokens [0, count) of one storage tile.
-template <PackedFormat kFormat, class Blocks>
-inline void multiply_tokens(const unsigned char* w, const ActivationBlock* x, const Blocks& blocks,
-                            size_t count, const Float* from, Float* sums) {
-  const auto at = [from](size_t t) { return from == nullptr ? nullptr : from + t; };
+// Tokens [0, count) of one storage tile with R panels of a group, over blocks_of(token, tokens) for a few
+// of them at a time.
+template <PackedFormat kFormat, size_t R, class BlocksOf>
+inline void multiply_tokens(const unsigned char* w, const ActivationBlock* x, const BlocksOf& blocks_of,
+                            size_t count, Sums from, Sums sums) {
   size_t t = 0;
-  for (; t + Unit::kTokens <= count; t += Unit::kTokens)
-    multiply_tile<kFormat, Unit::kTokens>(w, x + t, blocks, at(t), sums + t);
-  if constexpr (Unit::kTokens > 4) {
-    for (; t + 4 <= count; t += 4) multiply_tile<kFormat, 4>(w, x + t, blocks, at(t), sums + t);
-  }
-  for (; t + 2 <= count; t += 2) multiply_tile<kFormat, 2>(w, x + t, blocks, at(t), sums + t);
-  if (t < count) multiply_tile<kFormat, 1>(w, x + t, blocks, at(t), sums + t);
+  const auto take = [&]<size_t T>(std::integral_constant<size_t, T>) {
+    for (; t + T <= count; t += T)
+      multiply_tile<kFormat, R, T>(w, x + t, blocks_of(t, T), from.next(t), sums.next(t));
+  };
+  take(std::integral_constant<size_t, Unit::kTokens / R>());
+  if constexpr (Unit::kTokens / R > 4) take(std::integral_constant<size_t, 4>());
+  take(std::integral_constant<size_t, 2>());
+  take(std::integral_constant<size_t, 1>());
 }
 
 inline void finish(float* y, bool accumulate, Float sum) {
   Unit::store(y, accumulate ? Unit::add(Unit::load(y), sum) : sum);
 }
 
-// Up to kGemmTokens tokens with up to kGemmPanels panels, one part of their rows.
-template <PackedFormat kFormat>
-void multiply_group(const GemmArguments& a, size_t panel0, size_t panels, size_t token0, size_t tokens,
-                    int part) {
+// Up to kGemmTokens tokens with R panels, one part of their rows. The panels' part is expanded once and stays
+// in the nearest cache as far as it fits there, while the tokens pass.
+template <PackedFormat kFormat, size_t R>
+void multiply_group(const GemmArguments& a, size_t panel0, size_t token0, size_t tokens, int part) {
+  static_assert(R <= kGemmPanels);
   const size_t blocks = a.columns / 32;
-  unsigned char* expanded = a.scratch;
+  unsigned char* const expanded = a.scratch;
   // Sums between two stretches of columns: [panel][token], and the same for `rest`.
   auto* const sums = reinterpret_cast<Float*>(a.scratch + kGemmPanels * kGemmBlocks * 12 * 64);
   for (size_t b0 = 0; b0 < blocks; b0 += kGemmBlocks) {
     const size_t count = b0 + kGemmBlocks < blocks ? kGemmBlocks : blocks - b0;
     const bool is_first = b0 == 0, is_last = b0 + count == blocks;
-    for (size_t p = 0; p < panels; ++p) {
-      expand<kFormat>(a.panels + (panel0 + p) * a.panel_bytes, b0, b0 + count, part,
-                      expanded + p * kGemmBlocks * kExpandedBytes<kFormat>);
+    for (size_t r = 0; r < R; ++r) {
+      expand<kFormat>(a.panels + (panel0 + r) * a.panel_bytes, b0, b0 + count, part, a.panel_bytes / blocks,
+                      expanded + r * kPanelStride<kFormat>);
     }
     for (size_t t0 = 0; t0 < tokens; t0 += kTokenTile) {
       const size_t width = t0 + kTokenTile < tokens ? kTokenTile : tokens - t0;
       const size_t at = activation_index(token0 + t0, blocks) + b0 * kTokenTile;
-      SomeBlocks rest;
-      if (a.rest != nullptr) find_rest(a.rest + at, count, width, rest);
-      for (size_t p = 0; p < panels; ++p) {
-        const unsigned char* w = expanded + p * kGemmBlocks * kExpandedBytes<kFormat>;
-        Float* const kept = sums + 2 * (p * kGemmTokens + t0);
-        Float last[2 * kTokenTile];
-        Float* const main = is_last ? last : kept;
-        multiply_tokens<kFormat>(w, a.blocks + at, AllBlocks{count}, width, is_first ? nullptr : kept, main);
-        if (a.rest != nullptr) {
-          multiply_tokens<kFormat>(w, a.rest + at, rest, width, is_first ? nullptr : kept + kTokenTile,
-                                   main + kTokenTile);
-        }
-        if (!is_last) continue;
-        float* y = a.y + (token0 + t0) * a.y_stride + (panel0 + p) * kPanelRows +
+      Float last[R * 2 * kTokenTile];
+      const Sums kept{sums + 2 * t0, 2 * kGemmTokens};
+      const Sums main = is_last ? Sums{last, 2 * kTokenTile} : kept;
+      const Sums from{is_first ? nullptr : kept.at, kept.stride};
+      const auto all = [count](size_t, size_t) { return AllBlocks{count}; };
+      multiply_tokens<kFormat, R>(expanded, a.blocks + at, all, width, from, main);
+      if (a.rest != nullptr) {
+        const uint64_t* const chosen = a.rest_chosen + (token0 + t0) * a.rest_words + b0 / kGemmBlocks;
+        const auto some = [&](size_t t, size_t n) {
+          return list_chosen(chosen + t * a.rest_words, a.rest_words, n);
+        };
+        multiply_tokens<kFormat, R>(expanded, a.rest + at, some, width, from.next(kTokenTile),
+                                    main.next(kTokenTile));
+      }
+      if (!is_last) continue;
+      for (size_t r = 0; r < R; ++r) {
+        float* y = a.y + (token0 + t0) * a.y_stride + (panel0 + r) * kPanelRows +
                    static_cast<size_t>(part) * Unit::kFloats;
+        const Float* of = main.at + r * main.stride;
         for (size_t t = 0; t < width; ++t) {
           finish(y + t * a.y_stride, a.accumulate,
-                 a.rest == nullptr ? main[t] : Unit::add(main[t], main[kTokenTile + t]));
+                 a.rest == nullptr ? of[t] : Unit::add(of[t], of[kTokenTile + t]));
         }
       }
     }
@@ -201,12 +257,19 @@ void multiply_group(const GemmArguments& a, size_t panel0, size_t panels, size_t
 
 // ---- few tokens ----
 
-// The sums of T columns (tokens, or what is left of them) with one panel's part: each weight is expanded in
-// registers as it comes from memory, which the products then hide. kIsRest: blocks in which no column has
-// anything are left out.
+// What some tokens have in a row's blocks: columns[t] is a token's first, chosen[t] its chosen ones, or null.
+struct Columns {
+  const ActivationBlock* at[kFewTokens];
+  const uint64_t* chosen[kFewTokens];
+};
+
+// The sums of T columns from `first` with one panel's part: each weight is expanded in registers as it comes
+// from memory; of those to come, `fetched` bytes a block are fetched. kIsRest: over the blocks that any of
+// them has chosen.
 template <PackedFormat kFormat, size_t T, bool kIsRest>
 inline __attribute__((always_inline)) void multiply_few(const unsigned char* panel, int part, size_t blocks,
-                                                        const ActivationBlock* const* columns, Float* sums) {
+                                                        size_t fetched, const Columns& columns, size_t first,
+                                                        Float* sums) {
   constexpr bool kWide = is_wide(kFormat);
   constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
   // Few columns: two chains each, as the sums are exact in any order.
@@ -214,17 +277,12 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
   Float acc[T];
 #pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) acc[t] = Unit::zero();
-  for (size_t b = 0; b < blocks; ++b) {
-    if constexpr (kIsRest) {
-      bool is_any = false;
-      for (size_t t = 0; t < T; ++t) is_any |= columns[t][b * kTokenTile].scale != 0;
-      if (!is_any) continue;
-    }
+  const auto add_block = [&](size_t b) __attribute__((always_inline)) {
     BlockWeights w;
     load_block<kFormat>(panel, b, part, w);
 #pragma GCC unroll 16
     for (size_t t = 0; t < T; ++t) {
-      const ActivationBlock& x = columns[t][b * kTokenTile];
+      const ActivationBlock& x = columns.at[first + t][b * kTokenTile];
       const Float x_scale = Unit::set(x.scale);
 #pragma GCC unroll 2
       for (int h = 0; h < kHalves; ++h) {
@@ -244,42 +302,55 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
           acc[t] = Unit::fma(w.minimum[h], Unit::set(scaled_sum<kFormat>(x, h)), acc[t]);
       }
     }
+  };
+  if constexpr (kIsRest) {
+    for (size_t word = 0; word * 64 < blocks; ++word) {
+      uint64_t any = 0;
+      for (size_t t = 0; t < T; ++t) any |= columns.chosen[first + t][word];
+      for (; any != 0; any &= any - 1) add_block(word * 64 + static_cast<size_t>(__builtin_ctzll(any)));
+    }
+  } else {
+    const unsigned char* soon = panel + kFetchAhead;
+    for (size_t b = 0; b < blocks; ++b, soon += fetched) {
+      fetch_weights(soon, fetched);
+      add_block(b);
+    }
   }
 #pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) sums[t] = acc[t];
 }
 
 template <PackedFormat kFormat, bool kIsRest>
-inline void multiply_columns(const unsigned char* panel, int part, size_t blocks,
-                             const ActivationBlock* const* columns, size_t count, Float* sums) {
+inline void multiply_columns(const unsigned char* panel, int part, size_t blocks, size_t fetched,
+                             const Columns& columns, size_t count, Float* sums) {
   size_t n = 0;
-  if constexpr (Unit::kFewColumns > 4) {
-    for (; n + Unit::kFewColumns <= count; n += Unit::kFewColumns)
-      multiply_few<kFormat, Unit::kFewColumns, kIsRest>(panel, part, blocks, columns + n, sums + n);
-  }
-  for (; n + 4 <= count; n += 4)
-    multiply_few<kFormat, 4, kIsRest>(panel, part, blocks, columns + n, sums + n);
-  if (n + 2 <= count) {
-    multiply_few<kFormat, 2, kIsRest>(panel, part, blocks, columns + n, sums + n);
-    n += 2;
-  }
-  if (n < count) multiply_few<kFormat, 1, kIsRest>(panel, part, blocks, columns + n, sums + n);
+  const auto take = [&]<size_t T>(std::integral_constant<size_t, T>) {
+    for (; n + T <= count; n += T)
+      multiply_few<kFormat, T, kIsRest>(panel, part, blocks, n == 0 ? fetched : 0, columns, n, sums + n);
+  };
+  if constexpr (Unit::kFewColumns > 4) take(std::integral_constant<size_t, Unit::kFewColumns>());
+  take(std::integral_constant<size_t, 4>());
+  take(std::integral_constant<size_t, 2>());
+  take(std::integral_constant<size_t, 1>());
 }
 
 template <PackedFormat kFormat>
 void gemm_few(const GemmArguments& a) {
   const size_t blocks = a.columns / 32;
-  const ActivationBlock *columns[kFewTokens], *rest[kFewTokens];
+  Columns columns{}, rest{};
   for (size_t t = 0; t < a.tokens; ++t) {
-    columns[t] = a.blocks + activation_index(t, blocks);
-    if (a.rest != nullptr) rest[t] = a.rest + activation_index(t, blocks);
+    columns.at[t] = a.blocks + activation_index(t, blocks);
+    if (a.rest == nullptr) continue;
+    rest.at[t] = a.rest + activation_index(t, blocks);
+    rest.chosen[t] = a.rest_chosen + t * a.rest_words;
   }
   for (size_t p = 0; p < a.panel_count; ++p) {
     const unsigned char* panel = a.panels + p * a.panel_bytes;
     for (int part = 0; part < kParts; ++part) {
       Float sums[kFewTokens], rest_sums[kFewTokens];
-      multiply_columns<kFormat, false>(panel, part, blocks, columns, a.tokens, sums);
-      if (a.rest != nullptr) multiply_columns<kFormat, true>(panel, part, blocks, rest, a.tokens, rest_sums);
+      multiply_columns<kFormat, false>(panel, part, blocks, a.panel_bytes / blocks, columns, a.tokens, sums);
+      if (a.rest != nullptr)
+        multiply_columns<kFormat, true>(panel, part, blocks, 0, rest, a.tokens, rest_sums);
       float* y = a.y + p * kPanelRows + static_cast<size_t>(part) * Unit::kFloats;
       for (size_t t = 0; t < a.tokens; ++t) {
         finish(y + t * a.y_stride, a.accumulate,
@@ -294,9 +365,11 @@ void gemm_int8(const GemmArguments& a) {
   if (a.tokens <= kFewTokens) return gemm_few<kFormat>(a);
   for (size_t t0 = 0; t0 < a.tokens; t0 += kGemmTokens) {
     const size_t tokens = t0 + kGemmTokens < a.tokens ? kGemmTokens : a.tokens - t0;
-    for (size_t p0 = 0; p0 < a.panel_count; p0 += kGemmPanels) {
-      const size_t panels = p0 + kGemmPanels < a.panel_count ? kGemmPanels : a.panel_count - p0;
-      for (int part = 0; part < kParts; ++part) multiply_group<kFormat>(a, p0, panels, t0, tokens, part);
+    for (int part = 0; part < kParts; ++part) {
+      size_t p = 0;
+      for (; p + Unit::kPanels <= a.panel_count; p += Unit::kPanels)
+        multiply_group<kFormat, Unit::kPanels>(a, p, t0, tokens, part);
+      for (; p < a.panel_count; ++p) multiply_group<kFormat, 1>(a, p, t0, tokens, part);
     }
   }
 }

@@ -57,6 +57,33 @@ void add(float* x, const float* y, size_t n) {
   });
 }
 
+inline Lanes rotated(const Lanes& x, const Lanes& other, const float* cosines, const float* sines, size_t n) {
+  Lanes out = load_n(cosines, n, 0);
+  const Lanes s = load_n(sines, n, 0);
+  for (int k = 0; k < kParts; ++k) {
+    out.part[k] = Unit::add(Unit::mul(x.part[k], out.part[k]), Unit::mul(other.part[k], s.part[k]));
+  }
+  return out;
+}
+
+void rotate_neighbours(float* x, const float* cosines, const float* sines, size_t n) {
+  for_each16(n, [&](size_t i, size_t count) {
+    const Lanes v = load_n(x + i, count, 0);
+    Lanes swapped;
+    for (int k = 0; k < kParts; ++k) swapped.part[k] = Unit::swap_neighbours(v.part[k]);
+    store_n(x + i, count, rotated(v, swapped, cosines + i, sines + i, count));
+  });
+}
+
+void rotate_halves(float* x, const float* cosines, const float* sines, size_t n) {
+  const size_t half = n / 2;
+  for_each16(half, [&](size_t i, size_t count) {
+    const Lanes a = load_n(x + i, count, 0), b = load_n(x + half + i, count, 0);
+    store_n(x + i, count, rotated(a, b, cosines + i, sines + i, count));
+    store_n(x + half + i, count, rotated(b, a, cosines + half + i, sines + half + i, count));
+  });
+}
+
 float maximum(const float* x, size_t n) {
   Lanes largest = lanes_set(-__builtin_inff());
   for_each16(n, [&](size_t i, size_t count) {
@@ -87,8 +114,8 @@ inline void quantise_block(const Lanes& low, const Lanes& high, ActivationBlock&
   const float amax = fold_max(largest);
   block.scale = amax > kActivationLeast ? amax * (1.0f / 127.0f) : 0.0f;
   const float inverse = amax > kActivationLeast ? 127.0f / amax : 0.0f;
-  const int32_t half = Unit::quantise16(low.part, inverse, block.q);
-  const int32_t sum = half + Unit::quantise16(high.part, inverse, block.q + 16);
+  const int32_t half = Unit::sum_bytes(Unit::quantise16(low.part, inverse, block.q));
+  const int32_t sum = half + Unit::sum_bytes(Unit::quantise16(high.part, inverse, block.q + 16));
   block.bias = -128 * sum;
   block.half_bias = -128 * half;
   block.scaled_sum = block.scale * static_cast<float>(sum);
@@ -103,13 +130,20 @@ inline Lanes left_over(const Lanes& x, float scale, const int8_t* q) {
   return out;
 }
 
-void quantise(const float* x, size_t columns, ActivationBlock* out, ActivationBlock* rest) {
-  for (size_t b = 0; b < columns / 32; ++b, x += 32, out += kTokenTile) {
-    const Lanes low = lanes_load(x), high = lanes_load(x + 16);
-    quantise_block(low, high, *out);
-    if (rest == nullptr) continue;
-    quantise_block(left_over(low, out->scale, out->q), left_over(high, out->scale, out->q + 16), *rest);
-    rest += kTokenTile;
+void quantise(const float* x, size_t columns, ActivationBlock* out) {
+  for (size_t b = 0; b < columns / 32; ++b, x += 32, out += kTokenTile)
+    quantise_block(lanes_load(x), lanes_load(x + 16), *out);
+}
+
+void quantise_rest(const float* x, size_t columns, const ActivationBlock* blocks, const uint64_t* chosen,
+                   ActivationBlock* rest) {
+  for (size_t b = 0; b < columns / 32; ++b, x += 32, blocks += kTokenTile, rest += kTokenTile) {
+    if ((chosen[b / 64] >> b % 64 & 1) == 0) {
+      *rest = {};
+      continue;
+    }
+    quantise_block(left_over(lanes_load(x), blocks->scale, blocks->q),
+                   left_over(lanes_load(x + 16), blocks->scale, blocks->q + 16), *rest);
   }
 }
 

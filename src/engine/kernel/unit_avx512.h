@@ -16,7 +16,8 @@ struct Unit {
   static constexpr const char* kName = "avx512-vnni";
 #endif
   static constexpr int kFloats = 16;
-  static constexpr size_t kTokens = 12;
+  // A tile: so many panels, and tokens times panels.
+  static constexpr size_t kPanels = 2, kTokens = 12;
   static constexpr size_t kFewColumns = 12;  // beside a block of weights in registers
   static constexpr bool kIsCentred = true;   // expanded weights around 128, so that the bias is one load
   static constexpr size_t kHeads = 6;        // queries that attention in bfloat16 computes at once
@@ -69,6 +70,7 @@ struct Unit {
     return _mm512_castsi512_ps(_mm512_slli_epi32(
         _mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
   }
+  static Float swap_neighbours(Float a) { return _mm512_permute_ps(a, 0xB1); }
   static bool any_greater(Float a, Float b) { return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0; }
   // acc + the products of two pairs of bfloat16, the upper ones first.
   static Float dot_pairs(Float acc, Int a, Int b) {
@@ -199,11 +201,18 @@ struct Unit {
     __builtin_memcpy(&four, x, 4);
     return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four));
   }
-  // 16 values times `inverse`, to nearest, as int8 at out; returns their sum.
-  static int32_t quantise16(const Float* v, float inverse, int8_t* out) {
+  using Bytes = __m128i;
+  // 16 values times `inverse`, to nearest, as int8; stored at out too.
+  static Bytes quantise16(const Float* v, float inverse, int8_t* out) {
     const Int q = _mm512_cvtps_epi32(_mm512_mul_ps(v[0], _mm512_set1_ps(inverse)));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(q));
-    return _mm512_reduce_add_epi32(q);
+    const Bytes bytes = _mm512_cvtepi32_epi8(q);
+    _mm_storeu_si128(reinterpret_cast<Bytes*>(out), bytes);
+    return bytes;
+  }
+  // The sum of 16 signed bytes.
+  static int32_t sum_bytes(Bytes q) {
+    const Bytes sums = _mm_sad_epu8(_mm_xor_si128(q, _mm_set1_epi8(-128)), _mm_setzero_si128());
+    return _mm_cvtsi128_si32(sums) + _mm_extract_epi16(sums, 4) - 16 * 128;
   }
 };
 

@@ -9,7 +9,7 @@ namespace {
 constexpr size_t kScoreRows = 36;      // rows whose scores are computed, and experts chosen, together
 constexpr size_t kGroupRows = 252;     // rows whose gathered blocks stay in the second-level cache
 constexpr size_t kUnitsPerThread = 8;  // pieces of work, so that a thread held up costs the others little
-constexpr size_t kStepPanels = kGemmPanels;
+constexpr size_t kStepPanels = 4;
 constexpr size_t kStepColumns = kStepPanels * kPanelRows;  // whose results lie in scratch at once
 static_assert(kScoreRows % kTokenTile == 0 && kGroupRows % kTokenTile == 0);
 

@@ -53,7 +53,7 @@ Forward::Forward(const ModelConfig& config, const Weights& weights, const Kernel
       if (!config.rope_factors.empty()) inverse[i] /= config.rope_factors[i];
     }
     inverse_frequencies_.push_back(std::move(inverse));
-    cosines_.emplace_back(rows_max * pairs * 2);
+    rotations_.emplace_back(rows_max * config.rope_size * 2);
   }
 }
 
@@ -99,12 +99,16 @@ void Forward::embed(Worker& worker) {
       dequantise_row(weights_.embedding_format,
                      weights_.embedding.subspan(static_cast<size_t>(tokens_[t]) * row_size, row_size), x);
       for (float& v : x) v *= config_.embedding_scale;
-      for (size_t r = 0; r < cosines_.size(); ++r) {
-        float* out = cosines_[r].data() + t * pairs * 2;
+      for (size_t r = 0; r < rotations_.size(); ++r) {
+        float* const cosines = rotations_[r].data() + t * config_.rope_size * 2;
+        float* const sines = cosines + config_.rope_size;
         for (size_t i = 0; i < pairs; ++i) {
           const float angle = static_cast<float>(position_of_row_[t]) * inverse_frequencies_[r][i];
-          out[2 * i] = static_cast<float>(std::cos(static_cast<double>(angle)));
-          out[2 * i + 1] = static_cast<float>(std::sin(static_cast<double>(angle)));
+          const bool is_adjacent = config_.rope_pairs == RopePairs::kAdjacent;
+          const size_t a = is_adjacent ? 2 * i : i, b = is_adjacent ? a + 1 : i + pairs;
+          cosines[a] = cosines[b] = static_cast<float>(std::cos(static_cast<double>(angle)));
+          sines[b] = static_cast<float>(std::sin(static_cast<double>(angle)));
+          sines[a] = -sines[b];
         }
       }
       // The system maps the pages around a token's embedding with it; left alone, they add up to a second
@@ -203,17 +207,6 @@ void Forward::write_logits(Worker& worker) {
   multiply(worker, logits_in_, rows, Rounding::kFine, {{&weights_.output, logits_, logits_stride_, false}});
 }
 
-void Forward::rotate(float* head, const float* cosines) const {
-  const size_t pairs = config_.rope_size / 2;
-  for (size_t i = 0; i < pairs; ++i) {
-    float& a = config_.rope_pairs == RopePairs::kAdjacent ? head[2 * i] : head[i];
-    float& b = config_.rope_pairs == RopePairs::kAdjacent ? head[2 * i + 1] : head[i + pairs];
-    const float c = cosines[2 * i], s = cosines[2 * i + 1], x = a, y = b;
-    a = x * c - y * s;
-    b = x * s + y * c;
-  }
-}
-
 void Forward::rotate_and_store(size_t layer, size_t row) {
   const LayerWeights& w = weights_.layers[layer];
   const size_t d = config_.head_size, position = position_of_row_[row];
@@ -222,19 +215,21 @@ void Forward::rotate_and_store(size_t layer, size_t row) {
     kernels_.add(key_.data() + row * kv_width_, w.key_bias.data(), kv_width_);
     kernels_.add(value_.data() + row * kv_width_, w.value_bias.data(), kv_width_);
   }
-  const float* cosines =
-      cosines_[static_cast<size_t>(config_.layer[layer].rope)].data() + row * (config_.rope_size / 2) * 2;
+  const size_t n = config_.rope_size;
+  const float* cosines = rotations_[static_cast<size_t>(config_.layer[layer].rope)].data() + row * n * 2;
+  const auto rotate =
+      config_.rope_pairs == RopePairs::kAdjacent ? kernels_.rotate_neighbours : kernels_.rotate_halves;
   for (size_t h = 0; h < config_.heads; ++h) {
     float* q = query_.data() + row * query_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(q, w.query_norm.data(), d, config_.epsilon, q);
-    rotate(q, cosines);
+    rotate(q, cosines, cosines + n, n);
     attention_.finish_query(q);
   }
   const KvSequence& sequence = *runs_[run_of_row_[row]].sequence;
   for (size_t h = 0; h < config_.kv_heads; ++h) {
     float* k = key_.data() + row * kv_width_ + h * d;
     if (config_.has_query_key_norm) kernels_.rms_norm(k, w.key_norm.data(), d, config_.epsilon, k);
-    rotate(k, cosines);
+    rotate(k, cosines, cosines + n, n);
     attention_.store(layer, h, sequence, position, k, value_.data() + row * kv_width_ + h * d);
   }
 }

@@ -58,7 +58,6 @@ class Forward {
   void normalise(Worker& worker, const float* weight, Rounding rounding);
   void add_residual(Worker& worker, const std::vector<float>& post_norm);
   void rotate_and_store(size_t layer, size_t row);
-  void rotate(float* head, const float* cosines) const;
   void multiply(Worker& worker, const Activations& x, size_t rows, Rounding rounding,
                 std::initializer_list<Product> products);
   size_t row_chunk(const Worker& worker) const;
@@ -84,7 +83,7 @@ class Forward {
   ZeroedVector<float> x_, query_, key_, value_, block_out_;
   Activations normed_, attention_in_, feed_in_, logits_in_;
   ProductScratch product_scratch_;
-  std::vector<std::vector<float>> cosines_;  // per rope: [row][pair][cos, sin]
+  std::vector<std::vector<float>> rotations_;  // per rope: [row] cosines[rope_size], sines[rope_size]
   std::vector<std::vector<float>> inverse_frequencies_;
 };
 

@@ -6,7 +6,7 @@
 namespace cresset::engine {
 namespace {
 
-constexpr size_t kPanels = kGemmPanels;            // of gate, and as many of up, in a piece of work
+constexpr size_t kPanels = 4;                      // of gate, and as many of up, in a piece of work
 constexpr size_t kColumns = kPanels * kPanelRows;  // that these give
 constexpr size_t kRows = 21 * kTokenTile;          // whose results and inputs stay in the second-level cache
 

@@ -44,11 +44,16 @@ class Activations {
 
   const ActivationBlock* blocks(size_t tile_row) const;  // the row is the first of a tile
   const ActivationBlock* rest(size_t tile_row) const;
+  // See GemmArguments.
+  const uint64_t* rest_chosen(size_t row) const;
+  size_t rest_words() const { return rest_words_; }
 
  private:
   size_t columns_ = 0;
   ZeroedVector<float> floats_;
   ZeroedVector<ActivationBlock> blocks_, rest_;  // see activation_index
+  std::vector<uint64_t> rest_chosen_;            // [row][rest_words_]
+  size_t rest_words_ = 0;
 };
 
 // Each thread's room for the kernels.
