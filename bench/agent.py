@@ -10,17 +10,14 @@ import argparse
 import asyncio
 import json
 import pathlib
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
+import servers
 import streams
 
-READY_TIME_MAX_S = 60
 WORDS = "river stone window garden letter morning market engine silver forest bridge candle".split()
 
 
@@ -33,32 +30,6 @@ def read_arguments(words):
     ap.add_argument("--answer-tokens", type=int, default=33)
     ap.add_argument("--rounds", type=int, default=3)
     return ap.parse_args(words)
-
-
-class Server:
-    def __init__(self, a, data):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
-        self.process = subprocess.Popen([a.bin, "serve", "--listen", f"127.0.0.1:{self.port}", "--data", data],
-                                        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        end = time.monotonic() + READY_TIME_MAX_S
-        while not self.is_ready():
-            if time.monotonic() > end or self.process.poll() is not None:
-                raise SystemExit("the server did not get ready")
-            time.sleep(0.02)
-
-    def is_ready(self):
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as s:
-                s.sendall(b"GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n")
-                return b" 200 " in s.recv(64)
-        except OSError:
-            return False
-
-    def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait()
 
 
 async def converse(a, port, seed):
@@ -97,14 +68,10 @@ def main(words):
     a = read_arguments(words)
     ratios, waits, alone, last, news = [], [], [], 0, []
     with tempfile.TemporaryDirectory() as data:
-        subprocess.run([a.bin, "import", a.model, "--name", "m", "--data", data], check=True,
-                       stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        servers.import_model(a.bin, a.model, data)
         for round_ in range(a.rounds):
-            server = Server(a, data)
-            try:
+            with servers.Server(a.bin, data) as server:
                 turns = asyncio.run(converse(a, server.port, round_))[1:]  # the first has nothing before it
-            finally:
-                server.stop()
             waits.append(statistics.median(wait for _, _, wait in turns))
             alone.append(statistics.median(prefill_alone(a, data, turns)))
             ratios.append(waits[-1] / alone[-1])

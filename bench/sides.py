@@ -7,12 +7,12 @@ import json
 import os
 import pathlib
 import re
-import socket
 import subprocess
 import tempfile
 import time
 
 import machine
+import servers
 
 START_TIME_MAX_S = 120
 COLD_CONTEXT = 4096
@@ -99,12 +99,6 @@ class LlamaCpp:
         return {"tok_s": line["avg_ts"]}
 
 
-def _free_port():
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
-
-
 def _get_status(port, path):
     try:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
@@ -123,7 +117,7 @@ def _warm_first_token(is_first, *server):
 
 def _first_token(command, ready_path, model, environment):
     """From the start of a server's process to the first token of its first answer, and the memory that it has then."""
-    port = _free_port()
+    port = servers.free_port()
     body = json.dumps({"model": model, "max_tokens": 1, "temperature": 0, "stream": True,
                        "messages": [{"role": "system", "content": "Be brief."},
                                     {"role": "user", "content": "Which shelf has books on bridges and tides?"}]})

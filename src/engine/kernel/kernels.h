@@ -81,6 +81,7 @@ struct AttentionArguments {
   const void* const*
       pages;  // the sequence's pages for this layer and KV head, from position 0: see kv_cache.h
   size_t page_first, page_end;  // pages of this chunk to visit
+  const void* next = nullptr;   // a page that will be read after these, which may be fetched; or null
   float* m;                     // [queries] running maximum; starts at -infinity
   float* l;                     // [queries] running sum; starts at 0
   float* acc;                   // [queries][head_size]; starts at 0

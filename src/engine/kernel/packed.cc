@@ -280,6 +280,7 @@ PackedMatrix::PackedMatrix(Format format, size_t rows, size_t columns)
   if (bytes_ == 0) return;
   void* data = ::mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(data != MAP_FAILED);
+  ::madvise(data, bytes_, MADV_HUGEPAGE);  // where the system has none, nothing is lost
   data_ = own_ = static_cast<unsigned char*>(data);
 }
 

@@ -209,10 +209,10 @@ void attend(const AttentionArguments& a) {
   for (size_t n = 0; n < a.queries; ++n) l[n] = lanes_set(0);
   for (size_t page = a.page_first; page < a.page_end; ++page) {
     // With few queries (decoding) the pages come from memory as fast as they are used up.
-    const bool is_fetching = a.queries <= 2 * Unit::kHeads && page + 1 < a.page_end;
-    const ptrdiff_t ahead =
-        is_fetching ? static_cast<const char*>(a.pages[page + 1]) - static_cast<const char*>(a.pages[page])
-                    : 0;
+    const void* const next = page + 1 < a.page_end ? a.pages[page + 1] : a.next;
+    const ptrdiff_t ahead = a.queries <= 2 * Unit::kHeads && next != nullptr
+                                ? static_cast<const char*>(next) - static_cast<const char*>(a.pages[page])
+                                : 0;
     size_t n = 0;
     for (; n + Unit::kHeads <= a.queries; n += Unit::kHeads) attend_group<Unit::kHeads>(a, n, page, ahead, l);
     if constexpr (Unit::kHeads > 4) {

@@ -123,8 +123,11 @@ void Attention::store(size_t layer, size_t kv_head, const KvSequence& sequence, 
 }
 
 void Attention::run(Worker& worker, size_t layer, const float* query, Activations& out) {
-  worker.parallel_for(tasks_.size(), 1, [&](size_t begin, size_t end) {
-    for (size_t i = begin; i < end; ++i) attend(layer, tasks_[i], query, worker.index(), out);
+  // A thread takes a few neighbours, so that it can fetch the next one's first page in time.
+  const size_t few = std::max<size_t>(1, tasks_.size() / (static_cast<size_t>(worker.count()) * 8));
+  worker.parallel_for(tasks_.size(), few, [&](size_t begin, size_t end) {
+    for (size_t i = begin; i < end; ++i)
+      attend(layer, tasks_[i], i + 1 < end ? &tasks_[i + 1] : nullptr, query, worker.index(), out);
   });
   worker.parallel_for(split_groups_.size(), 1, [&](size_t begin, size_t end) {
     for (size_t i = begin; i < end; ++i) merge_partials(split_groups_[i], out);
@@ -172,8 +175,14 @@ void Attention::expand(std::vector<const void*>& pages, size_t first, size_t end
   }
 }
 
-void Attention::attend(size_t layer, const Task& task, const float* query, int thread, Activations& out) {
-  const Run& run = runs_[task.run];
+// Of the task's run and head.
+const unsigned char* Attention::page_of(size_t layer, const Task& task, size_t page) const {
+  return runs_[task.run].sequence->pages[page]->data() +
+         (layer * config_.kv_heads + task.kv_head) * kv_.head_bytes();
+}
+
+void Attention::attend(size_t layer, const Task& task, const Task* next, const float* query, int thread,
+                       Activations& out) {
   const size_t d = config_.head_size, queries = task.rows * group_;
   gather_queries(task, static_cast<size_t>(config_.layer[layer].sliding_window), query, thread);
   const int32_t* last = limits_scratch_[static_cast<size_t>(thread)].data();
@@ -181,14 +190,16 @@ void Attention::attend(size_t layer, const Task& task, const float* query, int t
   // The pages of this layer and head.
   const size_t end_page = static_cast<size_t>(last[queries - 1]) / kPagePositions + 1;
   std::vector<const void*> pages(end_page);
-  for (size_t p = 0; p < end_page; ++p) {
-    pages[p] = run.sequence->pages[p]->data() + (layer * config_.kv_heads + task.kv_head) * kv_.head_bytes();
-  }
+  for (size_t p = 0; p < end_page; ++p) pages[p] = page_of(layer, task, p);
   PartialSums& part =
       task.partial == kWhole ? scratch_[static_cast<size_t>(thread) * 2] : partials_[task.partial];
   PartialSums& total = scratch_[static_cast<size_t>(thread) * 2 + 1];
   if (task.partial == kWhole) total.clear(queries, d);
   const size_t first_page = static_cast<size_t>(first[0]) / kPagePositions;
+  // Without a window: that the next task begins where its first chunk does.
+  const void* next_page = nullptr;
+  if (next != nullptr && page_kernels_ == nullptr && config_.layer[layer].sliding_window == 0)
+    next_page = page_of(layer, *next, next->chunk_first * kChunkPages);
   for (size_t c = task.chunk_first; c < task.chunk_end; ++c) {
     part.clear(queries, d);
     const size_t from = std::max(first_page, c * kChunkPages),
@@ -204,6 +215,7 @@ void Attention::attend(size_t layer, const Task& task, const float* query, int t
                                      .pages = pages.data(),
                                      .page_first = from,
                                      .page_end = end,
+                                     .next = c + 1 == task.chunk_end ? next_page : nullptr,
                                      .m = part.m.data(),
                                      .l = part.l.data(),
                                      .acc = part.acc.data()});

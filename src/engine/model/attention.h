@@ -56,7 +56,10 @@ class Attention {
     AttentionSums view() { return {m.data(), l.data(), acc.data()}; }
   };
 
-  void attend(size_t layer, const Task& task, const float* query, int thread, Activations& out);
+  const unsigned char* page_of(size_t layer, const Task& task, size_t page) const;
+  // `next`: the task that this thread does afterwards, or null.
+  void attend(size_t layer, const Task& task, const Task* next, const float* query, int thread,
+              Activations& out);
   void gather_queries(const Task& task, size_t window, const float* query, int thread);
   void expand(std::vector<const void*>& pages, size_t first, size_t end, int thread);
   void merge(PartialSums& total, PartialSums& part, size_t queries) const;

@@ -4,7 +4,7 @@
 // [pair of dimensions][64 positions][2] (so that a vector of scores is 16 positions), then the values as
 // [pair of positions][dimension][2]. In float32 (the reference arithmetic): the keys as
 // [tile][dimension][16], then the values [64][dimension]. In 8 or 4 bits: see kernel/kv_page.h. Pages are
-// recycled, never shrunk below what is in use; a byte budget bounds them. A sequence reads shared pages
+// recycled, never given back to the system; a byte budget bounds them. A sequence reads shared pages
 // (prefix_tree.h) and then its own. Owned by the engine's leader.
 #pragma once
 
@@ -26,22 +26,24 @@ struct KvShape {
   size_t page_bytes() const { return layers * kv_heads * head_bytes(); }
 };
 
+// A page of a cache, which outlives it.
 class KvPage {
  public:
-  explicit KvPage(size_t bytes);
-  ~KvPage();
+  explicit KvPage(unsigned char* data) : data_(data) {}
   KvPage(const KvPage&) = delete;
   KvPage& operator=(const KvPage&) = delete;
   unsigned char* data() const { return data_; }
 
  private:
   unsigned char* data_;
-  size_t bytes_;
 };
 
 class KvCache {
  public:
   KvCache(KvShape shape, uint64_t bytes_max);
+  ~KvCache();
+  KvCache(const KvCache&) = delete;
+  KvCache& operator=(const KvCache&) = delete;
 
   const KvShape& shape() const { return shape_; }
   uint64_t pages_max() const { return pages_max_; }
@@ -53,9 +55,19 @@ class KvCache {
   void give_back(std::unique_ptr<KvPage> page);
 
  private:
+  unsigned char* carve();
+
   KvShape shape_;
   uint64_t pages_max_, in_use_ = 0;
   std::vector<std::unique_ptr<KvPage>> spare_;
+  // Pages are cut from slabs, so that the system can map many at once; what is not cut yet is not touched.
+  struct Slab {
+    void* memory;
+    size_t bytes;
+  };
+  std::vector<Slab> slabs_;
+  unsigned char* next_ = nullptr;
+  size_t uncut_ = 0;  // pages of the last slab
 };
 
 inline uint64_t pages_for(size_t positions) {
