@@ -277,12 +277,15 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
   Float acc[T];
 #pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) acc[t] = Unit::zero();
+  // The columns from `first` on lie side by side as far as their tile goes: see multiply_columns.
+  const ActivationBlock* const tiles[2] = {columns.at[first],
+                                           T > kTokenTile ? columns.at[first + kTokenTile] : nullptr};
   const auto add_block = [&](size_t b) __attribute__((always_inline)) {
     BlockWeights w;
     load_block<kFormat>(panel, b, part, w);
 #pragma GCC unroll 16
     for (size_t t = 0; t < T; ++t) {
-      const ActivationBlock& x = columns.at[first + t][b * kTokenTile];
+      const ActivationBlock& x = tiles[t / kTokenTile][b * kTokenTile + t % kTokenTile];
       const Float x_scale = Unit::set(x.scale);
 #pragma GCC unroll 2
       for (int h = 0; h < kHalves; ++h) {
@@ -320,6 +323,8 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
   for (size_t t = 0; t < T; ++t) sums[t] = acc[t];
 }
 
+// As many at a time as there are. None of these begins within a tile and goes on into the next: 16 begin at
+// 0.
 template <PackedFormat kFormat, bool kIsRest>
 inline void multiply_columns(const unsigned char* panel, int part, size_t blocks, size_t fetched,
                              const Columns& columns, size_t count, Float* sums) {
@@ -328,7 +333,11 @@ inline void multiply_columns(const unsigned char* panel, int part, size_t blocks
     for (; n + T <= count; n += T)
       multiply_few<kFormat, T, kIsRest>(panel, part, blocks, n == 0 ? fetched : 0, columns, n, sums + n);
   };
-  if constexpr (Unit::kFewColumns > 4) take(std::integral_constant<size_t, Unit::kFewColumns>());
+  if constexpr (Unit::kFewColumns > 4) {
+    take(std::integral_constant<size_t, Unit::kFewColumns>());
+    take(std::integral_constant<size_t, 12>());
+    take(std::integral_constant<size_t, 8>());
+  }
   take(std::integral_constant<size_t, 4>());
   take(std::integral_constant<size_t, 2>());
   take(std::integral_constant<size_t, 1>());

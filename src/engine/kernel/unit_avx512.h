@@ -18,7 +18,7 @@ struct Unit {
   static constexpr int kFloats = 16;
   // A tile: so many panels, and tokens times panels.
   static constexpr size_t kPanels = 2, kTokens = 12;
-  static constexpr size_t kFewColumns = 12;  // beside a block of weights in registers
+  static constexpr size_t kFewColumns = 16;  // beside a block of weights in registers
   static constexpr bool kIsCentred = true;   // expanded weights around 128, so that the bias is one load
   static constexpr size_t kHeads = 6;        // queries that attention in bfloat16 computes at once
   static constexpr size_t kQueries = 4;
