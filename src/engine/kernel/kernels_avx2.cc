@@ -11,8 +11,9 @@ namespace {
 struct Unit {
   static constexpr const char* kName = "avx2";
   static constexpr int kFloats = 8;
-  // A tile: so many panels, and tokens times panels.
-  static constexpr size_t kPanels = 1, kTokens = 4;
+  // A tile of a product, and of one with wide weights: so many panels, and tokens times panels.
+  static constexpr size_t kPanels = 2, kTokens = 6;
+  static constexpr size_t kWidePanels = 1, kWideTokens = 4;
   static constexpr size_t kFewColumns = 4;   // beside a block of weights in registers
   static constexpr bool kIsCentred = false;  // small bytes: pairs of products are added in 16 bits
   static constexpr size_t kHeads = 3;        // queries that attention in bfloat16 computes at once
@@ -152,7 +153,7 @@ struct Unit {
   static Float to_float(Int a) { return _mm256_cvtepi32_ps(a); }
   static Int set_int(int32_t v) { return _mm256_set1_epi32(v); }
   static void store_int(unsigned char* p, Int v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
-  static Int recentre(Int q, int) { return q; }
+  static Int recentre(Int q, int by) { return _mm256_add_epi8(q, _mm256_set1_epi8(static_cast<char>(by))); }
   template <int kShift>
   static Int shifted_right(int32_t v) {
     return _mm256_srai_epi32(_mm256_set1_epi32(v), kShift);
@@ -201,6 +202,19 @@ struct Unit {
       const Int odd = _mm256_madd_epi16(_mm256_srli_epi16(w, 8), _mm256_srai_epi16(v, 8));
       return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
     }
+  }
+  // Pairs of products of w's bytes, signed or unsigned, with the four at x, in 16 bits.
+  template <bool kSigned>
+  static Int pair_products(Int w, const int8_t* x) {
+    int32_t four;
+    __builtin_memcpy(&four, x, 4);
+    const Int v = _mm256_set1_epi32(four);
+    if constexpr (!kSigned) return _mm256_maddubs_epi16(w, v);
+    return _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(v, w));
+  }
+  static Int add_16(Int a, Int b) { return _mm256_add_epi16(a, b); }
+  static Int add_pairs(Int acc, Int pairs) {
+    return _mm256_add_epi32(acc, _mm256_madd_epi16(pairs, _mm256_set1_epi16(1)));
   }
   using Bytes = __m128i;
   static Bytes quantise16(const Float* v, float inverse, int8_t* out) {

@@ -45,6 +45,12 @@ constexpr bool is_wide(PackedFormat f) {
   return f == kQ8_0 || f == kIQ4_NL || f == kIQ4_XS;
 }
 
+// Steps of four columns whose products with activations, pairs of them added, stay below 2^15: the largest
+// unsigned byte (of a wide one, the largest magnitude) times 127 times 2 for each.
+constexpr int steps_in_16_bits(PackedFormat f) {
+  return is_wide(f) ? 1 : f == kQ6_K ? 2 : has_fifth(f) || f == kMXFP4 ? 4 : 8;
+}
+
 // A table of values plus the zero point of its format, so that all are unsigned.
 struct CodeTable {
   unsigned char of[16];

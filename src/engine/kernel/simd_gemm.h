@@ -6,6 +6,7 @@
 // kernels.h in the same order.
 #pragma once
 
+#include <algorithm>
 #include <type_traits>
 
 #include "engine/kernel/simd_blocks.h"
@@ -66,8 +67,11 @@ inline void expand(const unsigned char* panel, size_t first, size_t end, int par
 #pragma GCC unroll 8
     for (int s = 0; s < 8; ++s) {
       Int q = w.q[s];
-      if constexpr (Unit::kIsCentred && has_zero(kFormat))
+      if constexpr (Unit::kIsCentred && has_zero(kFormat)) {
         q = Unit::recentre(q, 128 - (1 << zero_shift(kFormat)));
+      } else if constexpr (!Unit::kIsCentred && is_wide(kFormat)) {
+        q = Unit::recentre(q, 128);  // signed: see multiply_tile
+      }
       Unit::store_int(out + static_cast<size_t>(s) * kRegister, q);
     }
     auto* scales = reinterpret_cast<float*>(out + 8 * kRegister);
@@ -102,6 +106,12 @@ inline SomeBlocks list_chosen(const uint64_t* chosen, size_t words, size_t token
   return out;
 }
 
+// A tile: so many panels, and tokens times panels.
+template <PackedFormat kFormat>
+constexpr size_t kTilePanels = is_wide(kFormat) ? Unit::kWidePanels : Unit::kPanels;
+template <PackedFormat kFormat>
+constexpr size_t kTileTokens = is_wide(kFormat) ? Unit::kWideTokens : Unit::kTokens;
+
 // Where sums are: of panel r and token t at at[r * stride + t].
 struct Sums {
   Float* at;
@@ -116,8 +126,6 @@ template <PackedFormat kFormat, size_t R, size_t T, class Blocks>
 inline __attribute__((always_inline)) void multiply_tile(const unsigned char* panels,
                                                          const ActivationBlock* tokens, const Blocks& blocks,
                                                          Sums from, Sums sums) {
-  // Bytes above 7 bits: where the unit cannot add pairs of their products.
-  constexpr bool kWide = Unit::kIsCentred || is_wide(kFormat);
   constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
   Float acc[R][T];
 #pragma GCC unroll 4
@@ -132,17 +140,24 @@ inline __attribute__((always_inline)) void multiply_tile(const unsigned char* pa
 #pragma GCC unroll 2
     for (int h = 0; h < kHalves; ++h) {
       Int dot[R][T];
-#pragma GCC unroll 16
-      for (size_t t = 0; t < T; ++t) {
+      const auto first = [&](size_t t) __attribute__((always_inline)) {
         const int32_t bias = kHalves == 1 ? x[t].bias : h == 0 ? x[t].half_bias : x[t].bias - x[t].half_bias;
-        if constexpr (Unit::kIsCentred && has_zero(kFormat)) {
-          dot[0][t] = Unit::set_int(bias);
-        } else {
-          dot[0][t] = zero_point<kFormat>(bias);
-        }
+        if constexpr (Unit::kIsCentred && has_zero(kFormat)) return Unit::set_int(bias);
+        if constexpr (!Unit::kIsCentred && is_wide(kFormat)) return Unit::int_zero();
+        return zero_point<kFormat>(bias);
+      };
+      if constexpr (Unit::kIsCentred) {
+#pragma GCC unroll 16
+        for (size_t t = 0; t < T; ++t) {
+          dot[0][t] = first(t);
 #pragma GCC unroll 4
-        for (size_t r = 1; r < R; ++r) dot[r][t] = dot[0][t];
+          for (size_t r = 1; r < R; ++r) dot[r][t] = dot[0][t];
+        }
       }
+      // Where pairs of products are added in 16 bits, as many steps as these hold are added there.
+      constexpr int kTogether = Unit::kIsCentred ? 1 : std::min(kSteps, steps_in_16_bits(kFormat));
+      using U = std::conditional_t<(R > 0), Unit, void>;  // dependent: each unit has one of the two ways
+      [[maybe_unused]] Int pairs[R][T];
 #pragma GCC unroll 8
       for (int s = h * kSteps; s < (h + 1) * kSteps; ++s) {
         Int q[R];
@@ -152,8 +167,16 @@ inline __attribute__((always_inline)) void multiply_tile(const unsigned char* pa
 #pragma GCC unroll 16
         for (size_t t = 0; t < T; ++t) {
 #pragma GCC unroll 4
-          for (size_t r = 0; r < R; ++r)
-            dot[r][t] = Unit::template dot4<kWide>(dot[r][t], q[r], x[t].q + 4 * s);
+          for (size_t r = 0; r < R; ++r) {
+            if constexpr (Unit::kIsCentred) {
+              dot[r][t] = Unit::template dot4<true>(dot[r][t], q[r], x[t].q + 4 * s);
+            } else {
+              const Int two = U::template pair_products<is_wide(kFormat)>(q[r], x[t].q + 4 * s);
+              pairs[r][t] = s % kTogether == 0 ? two : U::add_16(pairs[r][t], two);
+              if (s % kTogether != kTogether - 1) continue;
+              dot[r][t] = U::add_pairs(s < h * kSteps + kTogether ? first(t) : dot[r][t], pairs[r][t]);
+            }
+          }
         }
       }
 #pragma GCC unroll 4
@@ -198,8 +221,8 @@ inline void multiply_tokens(const unsigned char* w, const ActivationBlock* x, co
     for (; t + T <= count; t += T)
       multiply_tile<kFormat, R, T>(w, x + t, blocks_of(t, T), from.next(t), sums.next(t));
   };
-  take(std::integral_constant<size_t, Unit::kTokens / R>());
-  if constexpr (Unit::kTokens / R > 4) take(std::integral_constant<size_t, 4>());
+  take(std::integral_constant<size_t, kTileTokens<kFormat> / R>());
+  if constexpr (kTileTokens<kFormat> / R > 4) take(std::integral_constant<size_t, 4>());
   take(std::integral_constant<size_t, 2>());
   take(std::integral_constant<size_t, 1>());
 }
@@ -376,8 +399,9 @@ void gemm_int8(const GemmArguments& a) {
     const size_t tokens = t0 + kGemmTokens < a.tokens ? kGemmTokens : a.tokens - t0;
     for (int part = 0; part < kParts; ++part) {
       size_t p = 0;
-      for (; p + Unit::kPanels <= a.panel_count; p += Unit::kPanels)
-        multiply_group<kFormat, Unit::kPanels>(a, p, t0, tokens, part);
+      constexpr size_t kPanels = kTilePanels<kFormat>;
+      for (; p + kPanels <= a.panel_count; p += kPanels)
+        multiply_group<kFormat, kPanels>(a, p, t0, tokens, part);
       for (; p < a.panel_count; ++p) multiply_group<kFormat, 1>(a, p, t0, tokens, part);
     }
   }

@@ -16,8 +16,9 @@ struct Unit {
   static constexpr const char* kName = "avx512-vnni";
 #endif
   static constexpr int kFloats = 16;
-  // A tile: so many panels, and tokens times panels.
+  // A tile of a product, and of one with wide weights: so many panels, and tokens times panels.
   static constexpr size_t kPanels = 2, kTokens = 12;
+  static constexpr size_t kWidePanels = 2, kWideTokens = 12;
   static constexpr size_t kFewColumns = 16;  // beside a block of weights in registers
   static constexpr bool kIsCentred = true;   // expanded weights around 128, so that the bias is one load
   static constexpr size_t kHeads = 6;        // queries that attention in bfloat16 computes at once
