@@ -38,7 +38,7 @@ def read_arguments(words):
 
 
 async def ask(a, port, kind, seed):
-    """(tokens a second after the first token, the answer)"""
+    """(seconds for the whole answer, the answer)"""
     wire = await streams.ask("127.0.0.1", port, {"model": "m", "max_tokens": a.tokens, "ignore_eos": True, "seed": seed,
                                                  "stream": False, **KINDS[kind]}, path="/v1/completions")
     await wire.over

@@ -77,6 +77,7 @@ TEST(Speculation, AnAnswerIsTheSameInCompany) {
       if (HasFatalFailure()) return;
     }
   }
+  EXPECT_GT(drafting.settled_stats().accepted_tokens_total, 20u);
 }
 
 TEST(Speculation, TakesFewerSteps) {

@@ -73,7 +73,8 @@ struct Product {
   std::vector<float> floats;                  // [token][column]
 
   // `has_gaps`: of some blocks nothing is left over to add, as for the blocks that rounding leaves out.
-  Product(Format f, size_t c, size_t t, Mood mood, bool has_gaps = false) : format(f), columns(c), tokens(t) {
+  Product(Format f, size_t c, size_t t, ActivationMood mood, bool has_gaps = false)
+      : format(f), columns(c), tokens(t) {
     blocks.resize((t / kTokenTile + 1) * kTokenTile * (c / 32));
     rest.resize(blocks.size());
     chosen.resize(t * words());
@@ -141,10 +142,10 @@ TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
       const PackedMatrix matrix = pack(format, file, rows, columns);
       for (const size_t tokens : {1u, 2u, 3u, 7u, 8u, 9u, 25u, 65u, 520u}) {
         if (tokens > 100 && columns != widths[1]) continue;
-        const Mood mood = kMoods[(tokens + columns / 32) % std::size(kMoods)];
+        const ActivationMood mood = kActivationMoods[(tokens + columns / 32) % std::size(kActivationMoods)];
         const Product product(format, columns, tokens,
-                              tokens == 8   ? Mood::kAllHigh
-                              : tokens == 9 ? Mood::kAllLow
+                              tokens == 8   ? ActivationMood::kAllHigh
+                              : tokens == 9 ? ActivationMood::kAllLow
                                             : mood,
                               scales.empty());  // an infinite scale times 0 is not a number
         for (const bool accumulate : {false, true}) {
@@ -170,7 +171,8 @@ TEST_P(KernelsOfFormat, MultiplyATokenAloneAsInABatch) {
   const PackedMatrix matrix =
       pack(format, testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, 9), 16,
            columns);
-  const Product one(format, columns, 1, Mood::kRandom), many(format, columns, 130, Mood::kRandom);
+  const Product one(format, columns, 1, ActivationMood::kRandom),
+      many(format, columns, 130, ActivationMood::kRandom);
   for (const bool is_fine : {false, true}) {
     if (is_fine && is_plain(format)) continue;
     const std::vector<float> alone = one.run(*kScalarKernels, matrix, false, is_fine),
@@ -186,7 +188,7 @@ TEST_P(KernelsOfFormat, MultiplyWithinRoundingOfDoubleArithmetic) {
     const std::vector<std::byte> file =
         testing::random_blocks(format, 16 * columns / traits(format).block_items, 1.0f, columns + 3);
     const PackedMatrix matrix = pack(format, file, 16, columns);
-    const Product product(format, columns, 5, Mood::kRandom);
+    const Product product(format, columns, 5, ActivationMood::kRandom);
     const std::vector<float> y = product.run(*kScalarKernels, matrix, false);
     std::vector<float> row(columns);
     const size_t row_size = file.size() / 16;

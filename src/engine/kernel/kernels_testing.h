@@ -45,31 +45,32 @@ inline std::vector<float> random_floats(size_t n, uint64_t seed, float size = 1.
   return out;
 }
 
-enum class Mood { kRandom, kAllHigh, kAllLow, kZero, kOutlier, kHuge, kTiny };
-constexpr Mood kMoods[] = {Mood::kRandom,  Mood::kAllHigh, Mood::kAllLow, Mood::kZero,
-                           Mood::kOutlier, Mood::kHuge,    Mood::kTiny};
+enum class ActivationMood { kRandom, kAllHigh, kAllLow, kZero, kOutlier, kHuge, kTiny };
+constexpr ActivationMood kActivationMoods[] = {
+    ActivationMood::kRandom,  ActivationMood::kAllHigh, ActivationMood::kAllLow, ActivationMood::kZero,
+    ActivationMood::kOutlier, ActivationMood::kHuge,    ActivationMood::kTiny};
 
-inline std::vector<float> activations(size_t n, Mood mood, uint64_t seed) {
+inline std::vector<float> activations(size_t n, ActivationMood mood, uint64_t seed) {
   std::vector<float> x = random_floats(n, seed);
   switch (mood) {
-    case Mood::kRandom:
+    case ActivationMood::kRandom:
       break;
-    case Mood::kAllHigh:
+    case ActivationMood::kAllHigh:
       std::fill(x.begin(), x.end(), 0.7f);
       break;
-    case Mood::kAllLow:
+    case ActivationMood::kAllLow:
       std::fill(x.begin(), x.end(), -0.7f);
       break;
-    case Mood::kZero:
+    case ActivationMood::kZero:
       std::fill(x.begin(), x.end(), 0.0f);
       break;
-    case Mood::kOutlier:
+    case ActivationMood::kOutlier:
       x[seed % n] = 9000.0f;
       break;
-    case Mood::kHuge:
+    case ActivationMood::kHuge:
       for (float& v : x) v *= 1e20f;
       break;
-    case Mood::kTiny:  // subnormal: 127 divided by them is infinite
+    case ActivationMood::kTiny:  // subnormal: 127 divided by them is infinite
       for (float& v : x) v *= 1e-39f;
       break;
   }

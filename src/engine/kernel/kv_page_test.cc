@@ -11,23 +11,13 @@
 #include <vector>
 
 #include "engine/kernel/denormals.h"
-#include "engine/kernel/dispatch.h"
+#include "engine/kernel/kernels_testing.h"
 #include "engine/quant/format.h"
-#include "sys/cpu.h"
 
 namespace cresset::engine {
 namespace {
 
 constexpr size_t kHeadSizes[] = {16, 32, 48, 64, 80, 96, 128, 256, 512};
-
-std::vector<const Kernels*> fast_kernels() {
-  std::vector<const Kernels*> out;
-  const sys::CpuFeatures cpu = sys::read_cpu_features();
-  if (kAvx2Kernels != nullptr && cpu.avx2) out.push_back(kAvx2Kernels);
-  if (kAvx512Kernels != nullptr && cpu.avx512_vnni) out.push_back(kAvx512Kernels);
-  if (kAvx512Bf16Kernels != nullptr && cpu.avx512_vnni && cpu.avx512_bf16) out.push_back(kAvx512Bf16Kernels);
-  return out;
-}
 
 enum class Mood { kRandom, kOutlier, kHuge, kTiny, kZero, kEven, kLowest };
 constexpr Mood kMoods[] = {Mood::kRandom, Mood::kOutlier, Mood::kHuge,  Mood::kTiny,

@@ -17,7 +17,7 @@ namespace cresset::engine {
 namespace {
 
 TEST(Kernels, QuantiseGivesTheSameBlocksAndStaysWithinHalfAStep) {
-  for (const Mood mood : kMoods) {
+  for (const ActivationMood mood : kActivationMoods) {
     for (const size_t columns : {32u, 64u, 576u, 1536u}) {
       const std::vector<float> x = activations(columns, mood, columns);
       const size_t blocks = columns / 32;

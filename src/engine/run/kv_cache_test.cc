@@ -59,6 +59,22 @@ TEST(KvCache, APageIsClearWhenItIsTakenAgain) {
   }
 }
 
+TEST(KvCache, ATrimGivesBackThePagesThatNothingIsLeftOf) {
+  KvCache cache(kShape, 4 * kShape.page_bytes());
+  KvSequence s;
+  s.reserve(cache, 200);
+  s.length = 200;
+  s.trim(cache, 129);
+  EXPECT_EQ(s.pages.size(), 3u);
+  s.trim(cache, 128);
+  EXPECT_EQ(s.pages.size(), 2u);
+  EXPECT_EQ(s.own.size(), 2u);
+  EXPECT_EQ(s.length, 128u);
+  EXPECT_EQ(cache.pages_free(), 2u);
+  s.release(cache);
+  EXPECT_EQ(cache.bytes_used(), 0u);
+}
+
 TEST(KvCacheDeathTest, TakingMoreThanTheBudgetIsAFaultOfOurs) {
   GTEST_FLAG_SET(death_test_style, "threadsafe");
   KvCache cache(kShape, kShape.page_bytes());
