@@ -2,6 +2,7 @@
 
 #include <sys/resource.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstdio>
 
@@ -172,8 +173,10 @@ class House {
           context_.terminal.err("cresset: " + printable(loaded.error().message()) + "\n");
           return say_ready();
         }
-        // Who waited for the server goes first.
+        // Who waited for the server goes first, and is proof enough: with them the check would be in their
+        // way, and its speeds would not be this machine's.
         schedule_.after(kSelfCheckDelay, [this, model] {
+          if (is_answering()) return say_ready();
           ask_itself(context_.env, schedule_, engines_, model,
                      [this](Result<Answer> answer) { on_answer(answer); });
         });
@@ -183,6 +186,13 @@ class House {
     say("no instruction model is installed; `cresset import FILE.gguf` or `cresset pull REF` brings one");
     be_ready();
     say_ready();
+  }
+
+  bool is_answering() const {
+    const std::vector<provider::LoadedModel> loaded = engines_.loaded();
+    return std::any_of(loaded.begin(), loaded.end(), [](const provider::LoadedModel& model) {
+      return model.stats.running + model.stats.waiting > 0;
+    });
   }
 
   void on_answer(const Result<Answer>& answer) {
