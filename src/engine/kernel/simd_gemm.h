@@ -280,66 +280,55 @@ void multiply_group(const GemmArguments& a, size_t panel0, size_t token0, size_t
 
 // ---- few tokens ----
 
-// What some tokens have in a row's blocks: columns[t] is a token's first, chosen[t] its chosen ones, or null.
-struct Columns {
-  const ActivationBlock* at[kFewTokens];
-  const uint64_t* chosen[kFewTokens];
-};
-
-// The sums of T columns from `first` with one panel's part: each weight is expanded in registers as it comes
-// from memory; of those to come, `fetched` bytes a block are fetched. kIsRest: over the blocks that any of
-// them has chosen.
-template <PackedFormat kFormat, size_t T, bool kIsRest>
-inline __attribute__((always_inline)) void multiply_few(const unsigned char* panel, int part, size_t blocks,
-                                                        size_t fetched, const Columns& columns, size_t first,
-                                                        Float* sums) {
-  constexpr bool kWide = is_wide(kFormat);
+// A block of weights in registers with one token's: their product added to acc, as kernels.h has it. Sums are
+// exact in any order: of `kChains` chains.
+template <PackedFormat kFormat, int kChains>
+inline __attribute__((always_inline)) Float add_product(const BlockWeights& w, const ActivationBlock& x,
+                                                        Float acc) {
   constexpr int kHalves = has_halves(kFormat) ? 2 : 1, kSteps = 8 / kHalves;
-  // Few columns: two chains each, as the sums are exact in any order.
-  constexpr int kChains = T <= 2 ? 2 : 1;
+  const Float x_scale = Unit::set(x.scale);
+#pragma GCC unroll 2
+  for (int h = 0; h < kHalves; ++h) {
+    const int32_t bias = kHalves == 1 ? x.bias : h == 0 ? x.half_bias : x.bias - x.half_bias;
+    Int dot[kChains];
+    dot[0] = zero_point<kFormat>(bias);
+    if constexpr (kChains == 2) dot[1] = Unit::int_zero();
+#pragma GCC unroll 8
+    for (int s = h * kSteps; s < (h + 1) * kSteps; ++s)
+      dot[s % kChains] = Unit::template dot4<is_wide(kFormat)>(dot[s % kChains], w.q[s], x.q + 4 * s);
+    if constexpr (kChains == 2) dot[0] = Unit::int_add(dot[0], dot[1]);
+    acc = Unit::fma(Unit::to_float(dot[0]), Unit::mul(w.scale[h], x_scale), acc);
+  }
+  if constexpr (has_minimum(kFormat)) {
+#pragma GCC unroll 2
+    for (int h = 0; h < kHalves; ++h)
+      acc = Unit::fma(w.minimum[h], Unit::set(scaled_sum<kFormat>(x, h)), acc);
+  }
+  return acc;
+}
+
+// The sums of T tokens from `first` with one panel's part: each weight is expanded in registers as it comes
+// from memory; of those to come, `fetched` bytes a block are fetched.
+template <PackedFormat kFormat, size_t T>
+inline __attribute__((always_inline)) void multiply_few(const unsigned char* panel, int part, size_t blocks,
+                                                        size_t fetched, const ActivationBlock* tokens,
+                                                        size_t first, Float* sums) {
   Float acc[T];
 #pragma GCC unroll 16
   for (size_t t = 0; t < T; ++t) acc[t] = Unit::zero();
-  // The columns from `first` on lie side by side as far as their tile goes: see multiply_columns.
-  const ActivationBlock* const tiles[2] = {columns.at[first],
-                                           T > kTokenTile ? columns.at[first + kTokenTile] : nullptr};
-  const auto add_block = [&](size_t b) __attribute__((always_inline)) {
+  // The tokens from `first` on lie side by side as far as their tile goes: see multiply_all_few.
+  const ActivationBlock* const tiles[2] = {
+      tokens + activation_index(first, blocks),
+      T > kTokenTile ? tokens + activation_index(first + kTokenTile, blocks) : nullptr};
+  const unsigned char* soon = panel + kFetchAhead;
+  for (size_t b = 0; b < blocks; ++b, soon += fetched) {
+    fetch_weights(soon, fetched);
     BlockWeights w;
     load_block<kFormat>(panel, b, part, w);
 #pragma GCC unroll 16
     for (size_t t = 0; t < T; ++t) {
-      const ActivationBlock& x = tiles[t / kTokenTile][b * kTokenTile + t % kTokenTile];
-      const Float x_scale = Unit::set(x.scale);
-#pragma GCC unroll 2
-      for (int h = 0; h < kHalves; ++h) {
-        const int32_t bias = kHalves == 1 ? x.bias : h == 0 ? x.half_bias : x.bias - x.half_bias;
-        Int dot[kChains];
-        dot[0] = zero_point<kFormat>(bias);
-        if constexpr (kChains == 2) dot[1] = Unit::int_zero();
-#pragma GCC unroll 8
-        for (int s = h * kSteps; s < (h + 1) * kSteps; ++s)
-          dot[s % kChains] = Unit::template dot4<kWide>(dot[s % kChains], w.q[s], x.q + 4 * s);
-        if constexpr (kChains == 2) dot[0] = Unit::int_add(dot[0], dot[1]);
-        acc[t] = Unit::fma(Unit::to_float(dot[0]), Unit::mul(w.scale[h], x_scale), acc[t]);
-      }
-      if constexpr (has_minimum(kFormat)) {
-#pragma GCC unroll 2
-        for (int h = 0; h < kHalves; ++h)
-          acc[t] = Unit::fma(w.minimum[h], Unit::set(scaled_sum<kFormat>(x, h)), acc[t]);
-      }
-    }
-  };
-  if constexpr (kIsRest) {
-    for (size_t word = 0; word * 64 < blocks; ++word) {
-      uint64_t any = 0;
-      for (size_t t = 0; t < T; ++t) any |= columns.chosen[first + t][word];
-      for (; any != 0; any &= any - 1) add_block(word * 64 + static_cast<size_t>(__builtin_ctzll(any)));
-    }
-  } else {
-    const unsigned char* soon = panel + kFetchAhead;
-    for (size_t b = 0; b < blocks; ++b, soon += fetched) {
-      fetch_weights(soon, fetched);
-      add_block(b);
+      acc[t] = add_product<kFormat, T <= 2 ? 2 : 1>(w, tiles[t / kTokenTile][b * kTokenTile + t % kTokenTile],
+                                                    acc[t]);
     }
   }
 #pragma GCC unroll 16
@@ -348,13 +337,13 @@ inline __attribute__((always_inline)) void multiply_few(const unsigned char* pan
 
 // As many at a time as there are. None of these begins within a tile and goes on into the next: 16 begin at
 // 0.
-template <PackedFormat kFormat, bool kIsRest>
-inline void multiply_columns(const unsigned char* panel, int part, size_t blocks, size_t fetched,
-                             const Columns& columns, size_t count, Float* sums) {
+template <PackedFormat kFormat>
+inline void multiply_all_few(const unsigned char* panel, int part, size_t blocks, size_t fetched,
+                             const ActivationBlock* tokens, size_t count, Float* sums) {
   size_t n = 0;
   const auto take = [&]<size_t T>(std::integral_constant<size_t, T>) {
     for (; n + T <= count; n += T)
-      multiply_few<kFormat, T, kIsRest>(panel, part, blocks, n == 0 ? fetched : 0, columns, n, sums + n);
+      multiply_few<kFormat, T>(panel, part, blocks, n == 0 ? fetched : 0, tokens, n, sums + n);
   };
   if constexpr (Unit::kFewColumns > 4) {
     take(std::integral_constant<size_t, Unit::kFewColumns>());
@@ -366,23 +355,47 @@ inline void multiply_columns(const unsigned char* panel, int part, size_t blocks
   take(std::integral_constant<size_t, 1>());
 }
 
+// For each block, which of a few tokens have chosen it: token t at bit t.
+void list_choosers(const GemmArguments& a, uint32_t* choosers) {
+  static_assert(kFewTokens <= 32);
+  std::fill_n(choosers, a.columns / 32, 0);
+  for (size_t t = 0; t < a.tokens; ++t) {
+    for (size_t word = 0; word < a.rest_words; ++word) {
+      for (uint64_t chosen = a.rest_chosen[t * a.rest_words + word]; chosen != 0; chosen &= chosen - 1)
+        choosers[word * 64 + static_cast<size_t>(__builtin_ctzll(chosen))] |= uint32_t{1} << t;
+    }
+  }
+}
+
+// The sums over the chosen blocks, of each token over its own.
+template <PackedFormat kFormat>
+inline void multiply_chosen(const unsigned char* panel, int part, size_t blocks,
+                            const ActivationBlock* tokens, size_t count, const uint32_t* choosers,
+                            Float* sums) {
+  for (size_t t = 0; t < count; ++t) sums[t] = Unit::zero();
+  for (size_t b = 0; b < blocks; ++b) {
+    if (choosers[b] == 0) continue;
+    BlockWeights w;
+    load_block<kFormat>(panel, b, part, w);
+    for (uint32_t left = choosers[b]; left != 0; left &= left - 1) {
+      const auto t = static_cast<size_t>(__builtin_ctz(left));
+      sums[t] = add_product<kFormat, 2>(w, tokens[activation_index(t, blocks) + b * kTokenTile], sums[t]);
+    }
+  }
+}
+
 template <PackedFormat kFormat>
 void gemm_few(const GemmArguments& a) {
   const size_t blocks = a.columns / 32;
-  Columns columns{}, rest{};
-  for (size_t t = 0; t < a.tokens; ++t) {
-    columns.at[t] = a.blocks + activation_index(t, blocks);
-    if (a.rest == nullptr) continue;
-    rest.at[t] = a.rest + activation_index(t, blocks);
-    rest.chosen[t] = a.rest_chosen + t * a.rest_words;
-  }
+  auto* const choosers = reinterpret_cast<uint32_t*>(a.scratch);
+  if (a.rest != nullptr) list_choosers(a, choosers);
   for (size_t p = 0; p < a.panel_count; ++p) {
     const unsigned char* panel = a.panels + p * a.panel_bytes;
     for (int part = 0; part < kParts; ++part) {
       Float sums[kFewTokens], rest_sums[kFewTokens];
-      multiply_columns<kFormat, false>(panel, part, blocks, a.panel_bytes / blocks, columns, a.tokens, sums);
+      multiply_all_few<kFormat>(panel, part, blocks, a.panel_bytes / blocks, a.blocks, a.tokens, sums);
       if (a.rest != nullptr)
-        multiply_columns<kFormat, true>(panel, part, blocks, 0, rest, a.tokens, rest_sums);
+        multiply_chosen<kFormat>(panel, part, blocks, a.rest, a.tokens, choosers, rest_sums);
       float* y = a.y + p * kPanelRows + static_cast<size_t>(part) * Unit::kFloats;
       for (size_t t = 0; t < a.tokens; ++t) {
         finish(y + t * a.y_stride, a.accumulate,
