@@ -12,7 +12,7 @@
 namespace cresset::engine {
 namespace {
 
-constexpr size_t kSlabBytes = 32u << 20, kHugePage = 2u << 20;
+constexpr size_t kSlabBytes = 32u << 20, kHugePage = 2u << 20, kSmallPage = 4096;
 
 }  // namespace
 
@@ -30,20 +30,60 @@ KvCache::~KvCache() {
   for (const Slab& slab : slabs_) ::munmap(slab.memory, slab.bytes);
 }
 
-unsigned char* KvCache::carve() {
+void KvCache::add_slab() {
   const size_t page = shape_.page_bytes();
-  if (uncut_ == 0) {
-    uncut_ = std::clamp<size_t>(kSlabBytes / page, 1, pages_max_);
-    const size_t bytes = uncut_ * page + kHugePage;
-    void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    CHECK(memory != MAP_FAILED);
-    slabs_.push_back({memory, bytes});
-    ::madvise(memory, bytes, MADV_HUGEPAGE);  // where the system has none, nothing is lost
-    next_ = static_cast<unsigned char*>(memory);
-    next_ += (kHugePage - reinterpret_cast<uintptr_t>(next_) % kHugePage) % kHugePage;
-  }
+  const uint64_t pages = std::clamp<uint64_t>(kSlabBytes / page, 1, pages_max_);
+  const size_t bytes = pages * page + kHugePage;
+  void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  CHECK(memory != MAP_FAILED);
+  ::madvise(memory, bytes, MADV_HUGEPAGE);  // where the system has none, nothing is lost
+  auto* first = static_cast<unsigned char*>(memory);
+  first += (kHugePage - reinterpret_cast<uintptr_t>(first) % kHugePage) % kHugePage;
+  slabs_.push_back({memory, bytes, first, pages, first});
+  uncut_ += pages;
+}
+
+unsigned char* KvCache::carve() {
+  if (uncut_ == 0) add_slab();
+  while (slabs_[cutting_].uncut == 0) ++cutting_;
+  Slab& slab = slabs_[cutting_];
+  --slab.uncut;
   --uncut_;
-  return std::exchange(next_, next_ + page);
+  return std::exchange(slab.next, slab.next + shape_.page_bytes());
+}
+
+void KvCache::prepare(Pool& pool, uint64_t pages) {
+  const size_t page = shape_.page_bytes();
+  uint64_t allowed = pages_free() - std::min<uint64_t>(pages_free(), spare_.size());
+  pages = std::min(allowed, pages - std::min<uint64_t>(pages, spare_.size()));
+  while (uncut_ < pages) add_slab();
+  // Up to borders of the system's large pages, as many pieces for each thread where there is more to come.
+  struct Piece {
+    unsigned char *begin, *end;
+  };
+  std::vector<Piece> pieces;
+  for (size_t i = cutting_; pages > 0; ++i) {
+    Slab& slab = slabs_[i];
+    slab.mapped = std::max(slab.mapped, slab.next);
+    const uint64_t here = std::min(pages, slab.uncut), may_be_here = std::min(allowed, slab.uncut);
+    pages -= here;
+    allowed -= may_be_here;
+    unsigned char *const wanted = slab.next + here * page, *const end = slab.next + may_be_here * page;
+    const auto is_uneven = [&] { return pieces.size() % static_cast<size_t>(pool.threads()) != 0; };
+    while (slab.mapped < wanted || (pages == 0 && is_uneven() && slab.mapped < end)) {
+      unsigned char* const from = slab.mapped;
+      slab.mapped = std::min(end, from + kHugePage - reinterpret_cast<uintptr_t>(from) % kHugePage);
+      pieces.push_back({from, slab.mapped});
+    }
+  }
+  if (pieces.empty()) return;
+  pool.run([&](Worker& worker) {
+    worker.parallel_for(pieces.size(), 1, [&](size_t begin, size_t end) {
+      for (size_t i = begin; i < end; ++i) {
+        for (volatile unsigned char* at = pieces[i].begin; at < pieces[i].end; at += kSmallPage) *at = 0;
+      }
+    });
+  });
 }
 
 std::unique_ptr<KvPage> KvCache::take() {

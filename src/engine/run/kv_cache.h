@@ -15,6 +15,7 @@
 
 #include "engine/engine.h"
 #include "engine/kernel/kernels.h"
+#include "engine/run/pool.h"
 
 namespace cresset::engine {
 
@@ -53,21 +54,30 @@ class KvCache {
 
   std::unique_ptr<KvPage> take();  // CHECKs that one is free: admission has reserved it
   void give_back(std::unique_ptr<KvPage> page);
+  // Has the system map the memory of the next `pages` to be taken, as far as there may be so many, on all
+  // threads of the pool at once. Without it each is mapped at its first touch, while the others wait.
+  void prepare(Pool& pool, uint64_t pages);
 
  private:
+  struct Slab;
   unsigned char* carve();
+  void add_slab();
 
   KvShape shape_;
   uint64_t pages_max_, in_use_ = 0;
   std::vector<std::unique_ptr<KvPage>> spare_;
-  // Pages are cut from slabs, so that the system can map many at once; what is not cut yet is not touched.
+  // Pages are cut from slabs, so that the system can map many at once; what is not cut yet is not touched,
+  // except by prepare().
   struct Slab {
     void* memory;
     size_t bytes;
+    unsigned char* next;    // page to cut
+    uint64_t uncut;         // pages
+    unsigned char* mapped;  // up to here, at the least
   };
   std::vector<Slab> slabs_;
-  unsigned char* next_ = nullptr;
-  size_t uncut_ = 0;  // pages of the last slab
+  size_t cutting_ = 0;  // the slab that pages are cut from; the later ones are whole
+  uint64_t uncut_ = 0;  // pages of all slabs
 };
 
 inline uint64_t pages_for(size_t positions) {

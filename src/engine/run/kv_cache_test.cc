@@ -59,6 +59,36 @@ TEST(KvCache, APageIsClearWhenItIsTakenAgain) {
   }
 }
 
+// Whatever was taken before keeps what was written there, and what is taken later is clear.
+TEST(KvCache, PreparingPagesChangesNone) {
+  constexpr KvShape shape{.layers = 8, .kv_heads = 3, .head_size = 64};  // 384 KiB: five in two large pages
+  const auto all_are = [&](const KvPage& page, unsigned char byte) {
+    const unsigned char* end = page.data() + shape.page_bytes();
+    return std::all_of(static_cast<const unsigned char*>(page.data()), end,
+                       [byte](unsigned char b) { return b == byte; });
+  };
+  Pool pool(2);
+  KvCache cache(shape, 100 * shape.page_bytes());
+  std::vector<std::unique_ptr<KvPage>> taken;
+  for (uint64_t step = 0; cache.pages_free() > 0; ++step) {
+    cache.prepare(pool, step * 5 % 23);
+    for (uint64_t n = 0; n < step * 7 % 11 && cache.pages_free() > 0; ++n) {
+      taken.push_back(cache.take());
+      ASSERT_TRUE(all_are(*taken.back(), 0)) << taken.size();
+      std::memset(taken.back()->data(), 0xFF, shape.page_bytes());
+    }
+    if (step % 4 == 3) {
+      cache.give_back(std::move(taken.back()));
+      taken.pop_back();
+    }
+  }
+  cache.prepare(pool, 5);  // of none that are left
+  for (auto& page : taken) {
+    EXPECT_TRUE(all_are(*page, 0xFF));
+    cache.give_back(std::move(page));
+  }
+}
+
 TEST(KvCache, ATrimGivesBackThePagesThatNothingIsLeftOf) {
   KvCache cache(kShape, 4 * kShape.page_bytes());
   KvSequence s;

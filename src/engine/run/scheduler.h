@@ -105,6 +105,7 @@ class Scheduler {
   void release(Sequence& s);
 
   void step();
+  uint64_t pages_of_step() const;
   void plan_prompts(Batch& batch);
   size_t plan_prompt(Sequence& s, size_t rows_max);
   bool take_prefix(Sequence& s);

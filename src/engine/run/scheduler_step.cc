@@ -28,6 +28,7 @@ struct Scheduler::Batch {
 
 void Scheduler::step() {
   make_growth_possible();
+  parts_.cache.prepare(parts_.pool, pages_of_step());
   Batch batch;
   std::vector<Draft> drafts = plan_drafts();
   for (auto& s : running_) {
@@ -46,6 +47,20 @@ void Scheduler::step() {
   if (batch.drafted == 0) pace_.learn(batch.decodes, batch.prompt_tokens(), seconds);
   if (batch.prompt_tokens() == 0) speculation_.learn(batch.decodes, batch.drafted, seconds);
   ++totals_.steps_total;
+}
+
+// That a step may take, at most, but for drafts.
+uint64_t Scheduler::pages_of_step() const {
+  uint64_t pages = 0, prompts = 0;
+  for (const auto& s : running_) {
+    if (s->is_decoding()) {
+      pages += pages_for(s->kv.length + 1) - std::min(pages_for(s->kv.length + 1), s->kv.pages.size());
+    } else {
+      pages += pages_for(std::min(s->remaining(), options_.step_tokens_max));
+      ++prompts;
+    }
+  }
+  return std::min(pages, prompts + pages_for(options_.step_tokens_max) + (running_.size() - prompts));
 }
 
 // For each decoding sequence, in order; empty: nobody drafts. Beside prompts nobody does: their step's time
