@@ -28,7 +28,7 @@ void score_page(const AttentionArguments& a, size_t n, size_t page, float* s) {
     if (position > a.last[n] || position < a.first[n]) continue;
     s[k] = 0;
     for (size_t i = 0; i < d; i += 2) {
-      const uint16_t* pair = q + i * a.queries;
+      const uint16_t* pair = q + i * a.q_stride;
       s[k] = dot_pair(keys + i * kPagePositions + k * 2, bfloat_to_float(pair[0]), bfloat_to_float(pair[1]),
                       s[k]);
     }
@@ -47,7 +47,7 @@ float scalar_fold_sum(float* lanes) {
 void scalar_attend(const AttentionArguments& a) {
   const size_t d = a.head_size;
   for (size_t n = 0; n < a.queries; ++n) {
-    float lanes[kLanes] = {};
+    float* const lanes = a.lanes + n * kLanes;
     for (size_t page = a.page_first; page < a.page_end; ++page) {
       float p[kPagePositions];
       score_page(a, n, page, p);
@@ -67,7 +67,9 @@ void scalar_attend(const AttentionArguments& a) {
           sum = dot_pair(values + j * d + i * 2, p[j], p[j + 1], sum);
       }
     }
-    a.l[n] = scalar_fold_sum(lanes);
+    float folded[kLanes];
+    std::copy_n(lanes, kLanes, folded);
+    a.l[n] = scalar_fold_sum(folded);
   }
 }
 

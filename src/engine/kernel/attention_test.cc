@@ -70,23 +70,42 @@ struct Attention {
   }
   // m, l and acc of all queries in one row.
   std::vector<float> run(const Kernels& kernels) const {
+    Sums sums(*this);
+    attend(kernels, 0, queries, 0, pages, sums);
+    return sums.out;
+  }
+  // The first pages with all queries, the others with a few at a time, as sequences with a common beginning.
+  std::vector<float> run_in_parts(const Kernels& kernels, size_t common_pages, size_t few) const {
+    Sums sums(*this);
+    attend(kernels, 0, queries, 0, common_pages, sums);
+    for (size_t n = 0; n < queries; n += few)
+      attend(kernels, n, std::min(few, queries - n), common_pages, pages, sums);
+    return sums.out;
+  }
+  struct Sums {
+    std::vector<float> out, lanes;
+    explicit Sums(const Attention& a) : out(a.queries * (a.d + 2), 0.0f), lanes(a.queries * 16, 0.0f) {
+      std::fill_n(out.begin(), a.queries, -std::numeric_limits<float>::infinity());
+    }
+  };
+  void attend(const Kernels& kernels, size_t n, size_t count, size_t first_page, size_t end_page,
+              Sums& sums) const {
     std::vector<const void*> at;
     for (const auto& page : stored) at.push_back(page.data());
-    std::vector<float> out(queries * (d + 2), 0.0f);
-    std::fill_n(out.begin(), queries, -std::numeric_limits<float>::infinity());
     const DenormalsFlushed flushed;
-    (kIsFloat ? kernels.attend_float : kernels.attend)({.q = stored_q.data(),
-                                                        .queries = queries,
+    (kIsFloat ? kernels.attend_float : kernels.attend)({.q = stored_q.data() + (kIsFloat ? n * d : n * 2),
+                                                        .q_stride = queries,
+                                                        .queries = count,
                                                         .head_size = d,
-                                                        .last = last.data(),
-                                                        .first = first.data(),
+                                                        .last = last.data() + n,
+                                                        .first = first.data() + n,
                                                         .pages = at.data(),
-                                                        .page_first = 0,
-                                                        .page_end = pages,
-                                                        .m = out.data(),
-                                                        .l = out.data() + queries,
-                                                        .acc = out.data() + 2 * queries});
-    return out;
+                                                        .page_first = first_page,
+                                                        .page_end = end_page,
+                                                        .m = sums.out.data() + n,
+                                                        .l = sums.out.data() + queries + n,
+                                                        .lanes = sums.lanes.data() + n * 16,
+                                                        .acc = sums.out.data() + 2 * queries + n * d});
   }
   // The weighted mean of the values that query n sees, in double.
   std::vector<double> exact(size_t n) const {
@@ -154,6 +173,21 @@ TEST(Kernels, AttendToAQueryAloneAsAmongOthers) {
       EXPECT_EQ(alone[1], together[11 + n]);
       EXPECT_TRUE(std::equal(alone.begin() + 2, alone.end(),
                              together.begin() + static_cast<std::ptrdiff_t>(22 + n * 64)));
+    }
+  }
+}
+
+TEST(Kernels, AttendToPagesInTwoCallsAsInOne) {
+  for (const int32_t window : {0, 100}) {
+    const Attention<uint16_t> a(64, 5, 12, window, 4);
+    const Attention<float> b(64, 5, 12, window, 4);
+    const std::vector<float> expected = a.run(*kScalarKernels), expected_float = b.run(*kScalarKernels);
+    for (const size_t common : {1u, 3u, 4u}) {
+      EXPECT_TRUE(same_bits(a.run_in_parts(*kScalarKernels, common, 3), expected));
+      for (const Kernels* fast : fast_kernels()) {
+        EXPECT_TRUE(same_bits(a.run_in_parts(*fast, common, 3), expected)) << fast->name << " " << common;
+        EXPECT_TRUE(same_bits(b.run_in_parts(*fast, common, 5), expected_float)) << fast->name;
+      }
     }
   }
 }

@@ -70,10 +70,12 @@ struct GemmArguments {
 };
 
 // Attention of `queries` query rows that share one KV head, over one chunk of positions, by online softmax.
-// A query that sees nothing of a page is left as it is (exactly: times 1, plus 0).
+// A query that sees nothing of a page is left as it is (exactly: times 1, plus 0). Some pages and then the
+// others, in two calls, give what one call gives.
 struct AttentionArguments {
-  // Already scaled. bfloat16: [pair of dimensions][queries][2]; float: [queries][head_size].
+  // Already scaled. bfloat16: [pair of dimensions][q_stride][2]; float: [queries][head_size].
   const void* q;
+  size_t q_stride;  // queries that lie there, of which these are some
   size_t queries;
   size_t head_size;      // a multiple of 16
   const int32_t* last;   // [queries]: the last position each may see
@@ -84,6 +86,7 @@ struct AttentionArguments {
   const void* next = nullptr;   // a page that will be read after these, which may be fetched; or null
   float* m;                     // [queries] running maximum; starts at -infinity
   float* l;                     // [queries] running sum; starts at 0
+  float* lanes;                 // [queries][16] of l in bfloat16, for the next call; starts at 0
   float* acc;                   // [queries][head_size]; starts at 0
 };
 constexpr size_t kAttentionQueries = 64;  // most of one call

@@ -176,11 +176,11 @@ inline void attend_group(const AttentionArguments& a, size_t n0, size_t page, pt
   const uint16_t* q = static_cast<const uint16_t*>(a.q) + 2 * n0;
   Lanes s[T][kTiles];
   if constexpr (kParts == 1) {
-    score_tiles<T, kTiles>(q, 2 * a.queries, d / 2, keys, ahead, s);
+    score_tiles<T, kTiles>(q, 2 * a.q_stride, d / 2, keys, ahead, s);
   } else {
     for (size_t k = 0; k < kTiles; ++k) {
       Lanes one[T][kTiles];
-      score_tiles<T, 1>(q, 2 * a.queries, d / 2, keys + k * 32, k == 0 ? ahead : 0, one);
+      score_tiles<T, 1>(q, 2 * a.q_stride, d / 2, keys + k * 32, k == 0 ? ahead : 0, one);
       for (size_t t = 0; t < T; ++t) s[t][k] = one[t][0];
     }
   }
@@ -206,7 +206,7 @@ inline void attend_group(const AttentionArguments& a, size_t n0, size_t page, pt
 
 void attend(const AttentionArguments& a) {
   Lanes l[kAttentionQueries];
-  for (size_t n = 0; n < a.queries; ++n) l[n] = lanes_set(0);
+  for (size_t n = 0; n < a.queries; ++n) l[n] = lanes_load(a.lanes + n * 16);
   for (size_t page = a.page_first; page < a.page_end; ++page) {
     // With few queries (decoding) the pages come from memory as fast as they are used up.
     const void* const next = page + 1 < a.page_end ? a.pages[page + 1] : a.next;
@@ -231,7 +231,10 @@ void attend(const AttentionArguments& a) {
     }
     if (n < a.queries) attend_group<1>(a, n, page, ahead, l);
   }
-  for (size_t n = 0; n < a.queries; ++n) a.l[n] = fold_sum(l[n]);
+  for (size_t n = 0; n < a.queries; ++n) {
+    lanes_store(a.lanes + n * 16, l[n]);
+    a.l[n] = fold_sum(l[n]);
+  }
 }
 
 void merge(const AttentionSums& total, const AttentionSums& part, size_t queries, size_t head_size) {

@@ -2,7 +2,8 @@
 // batch's attention into tasks for the pool's threads; the arithmetic is Kernels::attend's.
 //
 // A query's result is the sum over chunks of positions that begin at absolute positions, merged in order, so
-// it has the same bits however the tasks are cut. Owned by Forward.
+// it has the same bits however the tasks are cut. Decoding sequences that begin with the same pages (a system
+// prompt, copies of one prompt) read these together: a page once for the queries of all. Owned by Forward.
 #pragma once
 
 #include <cstddef>
@@ -45,23 +46,45 @@ class Attention {
   void run(Worker& worker, size_t layer, const float* query, Activations& out);
 
  private:
-  // One KV head's queries for some rows of a run, over chunks [chunk_first, chunk_end).
+  // Some rows of a run.
+  struct Part {
+    size_t run, row, rows;
+  };
+  // Parts whose runs begin with the same pages, those with more chunks first.
+  struct Group {
+    size_t first_part, parts, shared_pages;
+  };
+  // One KV head's queries for a group, over chunks [chunk_first, chunk_end).
   struct Task {
-    size_t run, kv_head, row, rows, chunk_first, chunk_end;
+    Group group;
+    size_t kv_head, chunk_first, chunk_end;
     size_t partial;  // where a part of the chunks leaves its sums; kWhole: it covers all chunks
   };
   struct PartialSums {
-    std::vector<float> m, l, acc;
+    std::vector<float> m, l, lanes, acc;
     void clear(size_t queries, size_t head_size);
     AttentionSums view() { return {m.data(), l.data(), acc.data()}; }
   };
+  // A thread's.
+  struct Room {
+    PartialSums chunk, total;
+    std::vector<unsigned char> queries;  // of a task, as the kernel reads them
+    std::vector<int32_t> last, first;    // positions that each may see
+    std::vector<const void*> pages;      // of a run, layer and head
+    ZeroedVector<uint16_t> expanded;     // a chunk's pages in bfloat16
+  };
 
-  const unsigned char* page_of(size_t layer, const Task& task, size_t page) const;
+  size_t chunks_of(const Part& part) const;
+  size_t queries_of(const Group& group) const;
+  void group_parts(size_t parts_max, std::vector<Part>& few);
+  const unsigned char* page_of(size_t layer, size_t kv_head, const Part& part, size_t page) const;
   // `next`: the task that this thread does afterwards, or null.
-  void attend(size_t layer, const Task& task, const Task* next, const float* query, int thread,
+  void attend(size_t layer, const Task& task, const Task* next, const float* query, Room& room,
               Activations& out);
-  void gather_queries(const Task& task, size_t window, const float* query, int thread);
-  void expand(std::vector<const void*>& pages, size_t first, size_t end, int thread);
+  void attend_chunk(size_t layer, const Task& task, size_t chunk, const void* next, size_t queries,
+                    Room& room, PartialSums& sums);
+  void gather_queries(const Task& task, size_t window, const float* query, size_t queries, Room& room);
+  uint16_t* expanded_page(Room& room, size_t page) const;
   void merge(PartialSums& total, PartialSums& part, size_t queries) const;
   void merge_partials(size_t group_task, Activations& out);
   void write(const Task& task, const PartialSums& total, Activations& out) const;
@@ -77,12 +100,12 @@ class Attention {
   const size_t group_, query_width_;  // query heads of a KV head; floats of a row of queries
 
   std::span<const Run> runs_;
+  std::vector<Part> parts_;
+  std::vector<Group> groups_;
   std::vector<Task> tasks_;
-  std::vector<size_t> split_groups_;  // first task of each query group whose chunks are spread over tasks
-  std::vector<PartialSums> partials_, scratch_;  // scratch: two per thread
-  std::vector<std::vector<unsigned char>> query_scratch_;
-  std::vector<std::vector<int32_t>> limits_scratch_;
-  std::vector<ZeroedVector<uint16_t>> expanded_;  // per thread: a chunk's pages in bfloat16
+  std::vector<size_t> split_groups_;  // first task of each group and head whose chunks are spread over tasks
+  std::vector<PartialSums> partials_;
+  std::vector<Room> rooms_;  // per thread
 };
 
 }  // namespace cresset::engine
