@@ -109,6 +109,8 @@ struct KvPageKernels {
   void (*expand)(const unsigned char* page, size_t head_size, uint16_t* out);
 };
 
+constexpr size_t kBounds = 8;
+
 struct Kernels {
   const char* name;
 
@@ -172,6 +174,9 @@ struct Kernels {
   // out.
   float (*maximum)(const float* x, size_t n);
   float (*exp_sum)(const float* x, size_t n, float maximum, float factor, float* out);
+  // How many of x are above each of kBounds bounds, none of which is below 0, and sum16 of these. n up to
+  // 2^27.
+  void (*above)(const float* x, size_t n, const float* bounds, size_t* counts, float* sums);
 };
 
 // Each is null where the program was built without it.

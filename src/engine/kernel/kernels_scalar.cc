@@ -332,6 +332,19 @@ float exp_sum(const float* x, size_t n, float largest, float factor, float* out)
   return scalar_fold_sum(lanes);
 }
 
+void above(const float* x, size_t n, const float* bounds, size_t* counts, float* sums) {
+  for (size_t b = 0; b < kBounds; ++b) {
+    float lanes[kLanes] = {};
+    counts[b] = 0;
+    for (size_t i = 0; i < n; ++i) {
+      if (!(x[i] > bounds[b])) continue;
+      ++counts[b];
+      lanes[i % kLanes] = lanes[i % kLanes] + x[i];
+    }
+    sums[b] = scalar_fold_sum(lanes);
+  }
+}
+
 const Kernels kTable = {
     .name = "scalar",
     .quantise = quantise,
@@ -359,6 +372,7 @@ const Kernels kTable = {
     .attend_float = scalar_attend_float,
     .maximum = maximum,
     .exp_sum = exp_sum,
+    .above = above,
 };
 
 }  // namespace

@@ -45,6 +45,7 @@ const Kernels kTable = {
     .attend_float = attend_float,
     .maximum = maximum,
     .exp_sum = exp_sum,
+    .above = above,
 };
 
 }  // namespace

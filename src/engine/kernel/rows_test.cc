@@ -83,6 +83,34 @@ TEST(Kernels, RowFunctionsGiveTheSameBits) {
   }
 }
 
+TEST(Kernels, CountAndAddWhatIsAboveBounds) {
+  const float bounds[kBounds] = {0.9f, 0.5f, 0.25f, 0.1f, 0.01f, 1e-3f, 1e-5f, 0.0f};
+  for (const size_t n : {1u, 15u, 16u, 17u, 40u, 1537u}) {
+    std::vector<float> x = random_floats(n, n);
+    for (float& v : x) v = v * v * v * v;
+    x[0] = 0.25f;  // not above itself
+    size_t expected_counts[kBounds];
+    float expected[kBounds];
+    kScalarKernels->above(x.data(), n, bounds, expected_counts, expected);
+    for (size_t b = 0; b < kBounds; ++b) {
+      double sum = 0;
+      size_t count = 0;
+      for (const float v : x) {
+        if (v > bounds[b]) sum += static_cast<double>(v), ++count;
+      }
+      EXPECT_EQ(expected_counts[b], count);
+      EXPECT_NEAR(static_cast<double>(expected[b]), sum, 1e-5 * (sum + 1));
+    }
+    for (const Kernels* fast : fast_kernels()) {
+      size_t counts[kBounds];
+      float sums[kBounds];
+      fast->above(x.data(), n, bounds, counts, sums);
+      EXPECT_TRUE(std::equal(counts, counts + kBounds, expected_counts)) << fast->name << " n " << n;
+      EXPECT_TRUE(std::equal(sums, sums + kBounds, expected)) << fast->name << " n " << n;
+    }
+  }
+}
+
 TEST(Kernels, RotationsTurnEachPair) {
   for (const size_t n : {2u, 10u, 32u, 44u, 64u, 96u, 128u}) {
     const std::vector<float> x = random_floats(n, n, 3.0f), angle = random_floats(n / 2, n + 1, 3.0f);

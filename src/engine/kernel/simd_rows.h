@@ -106,6 +106,35 @@ float exp_sum(const float* x, size_t n, float largest, float factor, float* out)
   return fold_sum(sum);
 }
 
+void above(const float* x, size_t n, const float* bounds, size_t* counts, float* sums) {
+  constexpr size_t kAtOnce = kParts == 1 ? kBounds : 2;  // whose sums and counts stay in registers
+  static_assert(kBounds % kAtOnce == 0);
+  for (size_t b = 0; b < kBounds; b += kAtOnce) {
+    Lanes sum[kAtOnce], count[kAtOnce];
+#pragma GCC unroll 8
+    for (size_t j = 0; j < kAtOnce; ++j) sum[j] = count[j] = lanes_set(0);
+    for_each16(n, [&](size_t i, size_t items) {
+      const Lanes v = load_n(x + i, items, 0);
+      for (int k = 0; k < kParts; ++k) {
+#pragma GCC unroll 8
+        for (size_t j = 0; j < kAtOnce; ++j) {
+          const Float bound = Unit::set(bounds[b + j]);
+          sum[j].part[k] = Unit::add(sum[j].part[k], Unit::zero_unless_greater(v.part[k], bound, v.part[k]));
+          count[j].part[k] =
+              Unit::add(count[j].part[k], Unit::zero_unless_greater(v.part[k], bound, Unit::set(1.0f)));
+        }
+      }
+    });
+    for (size_t j = 0; j < kAtOnce; ++j) {
+      sums[b + j] = fold_sum(sum[j]);
+      alignas(64) float each[16];
+      lanes_store(each, count[j]);
+      counts[b + j] = 0;
+      for (const float c : each) counts[b + j] += static_cast<size_t>(c);
+    }
+  }
+}
+
 inline void quantise_block(const Lanes& low, const Lanes& high, ActivationBlock& block) {
   Lanes largest;
   for (int k = 0; k < kParts; ++k) {

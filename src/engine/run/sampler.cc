@@ -17,6 +17,8 @@ uint64_t mix(uint64_t z) {
 // 1 / temperature at most: beyond it only the most probable token is left anyway, and infinity times 0 is not
 // a number.
 constexpr double kSharpest = 1e30;
+// Weights relative to the most probable token's.
+constexpr float kWeightBounds[kBounds] = {0.3f, 0.1f, 3e-2f, 1e-2f, 2e-3f, 4e-4f, 8e-5f, 1e-5f};
 constexpr float kBanned = -std::numeric_limits<float>::infinity();
 
 }  // namespace
@@ -78,61 +80,101 @@ Token Sampler::draw(std::span<float> logits) {
   const float top = kernels_.maximum(logits.data(), n);
   const double all = static_cast<double>(kernels_.exp_sum(
       logits.data(), n, top, static_cast<float>(std::min(1.0 / temperature_, kSharpest)), weights_.data()));
-  const bool is_plain = top_k_ <= 0 && top_p_ >= 1;
-  const float least = min_p_ > 0 ? static_cast<float>(min_p_) : 0.0f;  // the maximum's weight is 1
   const double point = next_uniform();
-  if (is_plain) {
-    double kept = 0;
-    for (size_t i = 0; i < n; ++i) kept += weights_[i] >= least ? static_cast<double>(weights_[i]) : 0.0;
-    double rest = point * kept;
-    size_t last = 0;
-    for (size_t i = 0; i < n; ++i) {
-      if (weights_[i] < least || weights_[i] == 0) continue;
-      last = i;
-      rest -= static_cast<double>(weights_[i]);
-      if (rest < 0) break;
-    }
-    return static_cast<Token>(last);
+  if (top_k_ > 0 || top_p_ < 1 || min_p_ > 0) {
+    keep_likely(all);
+    return draw_from(std::span<const Candidate>(candidates_), point);
   }
+  double rest = point * all;
+  size_t last = 0;
+  for (size_t i = 0; i < n; ++i) {
+    if (weights_[i] == 0) continue;
+    last = i;
+    rest -= static_cast<double>(weights_[i]);
+    if (rest < 0) break;
+  }
+  return static_cast<Token>(last);
+}
+
+// candidates_: what top-k, top-p and min-p leave, in the order of the ids. `all`: the sum of weights_.
+void Sampler::keep_likely(double all) {
+  const auto least = static_cast<float>(std::max(0.0, min_p_));  // the maximum's weight is 1
+  const size_t limit = top_k_ > 0 ? static_cast<size_t>(top_k_) : weights_.size();
   // What min-p drops may be left out at once, unless top-k comes first: top-p is a part of what top-k has
   // left.
   const float early = top_k_ > 0 ? 0.0f : least;
-  candidates_.clear();
-  for (size_t i = 0; i < n; ++i) {
-    if (weights_[i] > 0 && weights_[i] >= early) candidates_.push_back({weights_[i], static_cast<Token>(i)});
+  // Nearly all of a vocabulary lies far below: those above a bound that are surely enough are looked at.
+  size_t counts[kBounds];
+  float sums[kBounds];
+  kernels_.above(weights_.data(), weights_.size(), kWeightBounds, counts, sums);
+  size_t bound = 0;
+  const auto is_enough = [&](size_t count, double sum) {
+    return count >= limit || (top_k_ <= 0 && top_p_ < 1 && sum >= top_p_ * all);
+  };
+  while (bound < kBounds && kWeightBounds[bound] >= early &&
+         !is_enough(counts[bound], static_cast<double>(sums[bound])))
+    ++bound;
+  double sum = 0;
+  for (;; ++bound) {
+    const float above = bound < kBounds ? kWeightBounds[bound] : 0.0f;
+    sum = 0;
+    candidates_.clear();
+    for (size_t i = 0; i < weights_.size(); ++i) {
+      if (!(weights_[i] > above && weights_[i] >= early)) continue;
+      candidates_.push_back({weights_[i], static_cast<Token>(i)});
+      sum += static_cast<double>(weights_[i]);
+    }
+    if (above <= early || is_enough(candidates_.size(), sum)) break;
   }
-  // Most probable first, ties by id; only as many are put in order as the nucleus needs.
+  // Most probable first, ties by id.
   const auto before = [](const Candidate& a, const Candidate& b) {
     return a.weight > b.weight || (a.weight == b.weight && a.token < b.token);
   };
-  const size_t limit =
-      top_k_ > 0 ? std::min(candidates_.size(), static_cast<size_t>(top_k_)) : candidates_.size();
-  double base = all;
-  size_t ordered = 0, kept = 0;
+  const auto cut_after = [&](const Candidate last) {
+    std::erase_if(candidates_, [&](const Candidate& c) { return before(last, c); });
+  };
+  if (limit < candidates_.size()) {
+    ranked_ = candidates_;
+    const auto last = ranked_.begin() + static_cast<std::ptrdiff_t>(limit - 1);
+    std::nth_element(ranked_.begin(), last, ranked_.end(), before);
+    cut_after(*last);
+  }
+  if (top_p_ < 1) {
+    double base = all;
+    if (top_k_ > 0) {
+      base = 0;
+      for (const Candidate& c : candidates_) base += static_cast<double>(c.weight);
+    }
+    // The smallest number of the most probable that reach top_p of the base.
+    ranked_ = candidates_;
+    double before_first = 0;
+    auto first = ranked_.begin(), end = ranked_.end();
+    while (end - first > 1) {
+      const auto middle = first + (end - first) / 2;
+      std::nth_element(first, middle, end, before);
+      double half = before_first;
+      for (auto c = first; c != middle; ++c) half += static_cast<double>(c->weight);
+      if (half >= top_p_ * base) {
+        end = middle;
+      } else {
+        before_first = half;
+        first = middle;
+      }
+    }
+    if (first != ranked_.end()) cut_after(*first);
+  }
+  std::erase_if(candidates_, [&](const Candidate& c) { return c.weight < least; });
+}
+
+Token Sampler::draw_from(std::span<const Candidate> candidates, double point) {
   double sum = 0;
-  if (top_k_ > 0 && limit < candidates_.size()) {
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(limit),
-                     candidates_.end(), before);
-    base = 0;
-    for (size_t i = 0; i < limit; ++i) base += static_cast<double>(candidates_[i].weight);
-  }
-  const double nucleus = top_p_ < 1 ? top_p_ * base : std::numeric_limits<double>::infinity();
-  const auto is_kept = [&](size_t i) { return i == 0 || (sum < nucleus && candidates_[i].weight >= least); };
-  for (size_t block = 64; kept < limit; block *= 4) {
-    const size_t end = std::min(limit, ordered + block);
-    const auto from = candidates_.begin() + static_cast<std::ptrdiff_t>(ordered);
-    const auto to = candidates_.begin() + static_cast<std::ptrdiff_t>(end);
-    std::partial_sort(from, to, candidates_.begin() + static_cast<std::ptrdiff_t>(limit), before);
-    ordered = end;
-    while (kept < ordered && is_kept(kept)) sum += static_cast<double>(candidates_[kept++].weight);
-    if (kept < ordered) break;
-  }
+  for (const Candidate& c : candidates) sum += static_cast<double>(c.weight);
   double rest = point * sum;
-  for (size_t i = 0; i < kept; ++i) {
-    rest -= static_cast<double>(candidates_[i].weight);
-    if (rest < 0) return candidates_[i].token;
+  for (const Candidate& c : candidates) {
+    rest -= static_cast<double>(c.weight);
+    if (rest < 0) return c.token;
   }
-  return kept > 0 ? candidates_[kept - 1].token : 0;
+  return candidates.empty() ? 0 : candidates.back().token;
 }
 
 chat::TokenReport Sampler::report(std::span<const float> logits, Token token, int top) const {

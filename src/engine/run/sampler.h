@@ -43,6 +43,8 @@ class Sampler {
   };
   void penalise(std::span<float> logits) const;
   Token draw(std::span<float> logits);
+  void keep_likely(double all);
+  static Token draw_from(std::span<const Candidate> candidates, double point);
   double next_uniform();
 
   const Kernels& kernels_;
@@ -55,7 +57,7 @@ class Sampler {
   };
   std::unordered_map<Token, Count> seen_;
   std::vector<float> weights_;
-  std::vector<Candidate> candidates_;
+  std::vector<Candidate> candidates_, ranked_;
   mutable std::vector<float> scratch_;
 };
 

@@ -11,10 +11,11 @@
 namespace cresset::engine {
 namespace {
 
-std::vector<float> random_logits(size_t n, uint64_t seed) {
+// Between -spread and spread.
+std::vector<float> random_logits(size_t n, uint64_t seed, float spread = 4.0f) {
   std::mt19937_64 random(seed);
   std::vector<float> out(n);
-  for (float& v : out) v = static_cast<float>(random() % 8000) / 1000.0f - 4.0f;
+  for (float& v : out) v = (static_cast<float>(random() % 8000) / 4000.0f - 1.0f) * spread;
   return out;
 }
 
@@ -120,12 +121,15 @@ INSTANTIATE_TEST_SUITE_P(
 // The set that can be drawn is exactly the reference's, over many rows and settings.
 TEST(Sampler, KeepsExactlyTheTokensThatTheLimitsKeep) {
   std::mt19937_64 random(3);
-  for (int round = 0; round < 60; ++round) {
+  for (int round = 0; round < 100; ++round) {
     chat::Sampling s = with(0.5 + static_cast<double>(random() % 100) / 50.0);
     s.top_k = static_cast<int>(random() % 12);
     s.top_p = random() % 2 == 0 ? 1.0 : 0.3 + static_cast<double>(random() % 60) / 100.0;
     s.min_p = random() % 2 == 0 ? 0.0 : static_cast<double>(random() % 50) / 100.0;
-    const std::vector<float> logits = random_logits(20, random());
+    // Few tokens, or many of which most are far below the others.
+    const std::vector<float> logits =
+        round < 60 ? random_logits(20, random())
+                   : random_logits(300, random(), 4.0f + static_cast<float>(round) / 4);
     const std::vector<double> p = reference(logits, s);
     std::set<Token> kept, drawn;
     for (size_t i = 0; i < p.size(); ++i) {
