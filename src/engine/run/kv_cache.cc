@@ -3,7 +3,9 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+#include <span>
 #include <utility>
 
 #include "base/check.h"
@@ -13,6 +15,8 @@ namespace cresset::engine {
 namespace {
 
 constexpr size_t kSlabBytes = 32u << 20, kHugePage = 2u << 20, kSmallPage = 4096;
+// Small pages take less for as many bytes than this for a large one.
+constexpr sys::Instant kSlowHugePage = std::chrono::milliseconds(1);
 
 }  // namespace
 
@@ -36,7 +40,7 @@ void KvCache::add_slab() {
   const size_t bytes = pages * page + kHugePage;
   void* const memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   CHECK(memory != MAP_FAILED);
-  ::madvise(memory, bytes, MADV_HUGEPAGE);  // where the system has none, nothing is lost
+  if (is_huge_) ::madvise(memory, bytes, MADV_HUGEPAGE);  // where the system has none, nothing is lost
   auto* first = static_cast<unsigned char*>(memory);
   first += (kHugePage - reinterpret_cast<uintptr_t>(first) % kHugePage) % kHugePage;
   slabs_.push_back({memory, bytes, first, pages, first});
@@ -52,7 +56,7 @@ unsigned char* KvCache::carve() {
   return std::exchange(slab.next, slab.next + shape_.page_bytes());
 }
 
-void KvCache::prepare(Pool& pool, uint64_t pages) {
+void KvCache::prepare(Pool& pool, sys::Env& clock, uint64_t pages) {
   const size_t page = shape_.page_bytes();
   uint64_t allowed = pages_free() - std::min<uint64_t>(pages_free(), spare_.size());
   pages = std::min(allowed, pages - std::min<uint64_t>(pages, spare_.size()));
@@ -60,6 +64,7 @@ void KvCache::prepare(Pool& pool, uint64_t pages) {
   // Up to borders of the system's large pages, as many pieces for each thread where there is more to come.
   struct Piece {
     unsigned char *begin, *end;
+    sys::Instant took{};
   };
   std::vector<Piece> pieces;
   for (size_t i = cutting_; pages > 0; ++i) {
@@ -79,11 +84,18 @@ void KvCache::prepare(Pool& pool, uint64_t pages) {
   if (pieces.empty()) return;
   pool.run([&](Worker& worker) {
     worker.parallel_for(pieces.size(), 1, [&](size_t begin, size_t end) {
-      for (size_t i = begin; i < end; ++i) {
-        for (volatile unsigned char* at = pieces[i].begin; at < pieces[i].end; at += kSmallPage) *at = 0;
+      for (Piece& piece : std::span(pieces).subspan(begin, end - begin)) {
+        const sys::Instant begun = clock.now();
+        for (volatile unsigned char* at = piece.begin; at < piece.end; at += kSmallPage) *at = 0;
+        piece.took = clock.now() - begun;
       }
     });
   });
+  const auto is_slow = [](const Piece& piece) { return piece.took > kSlowHugePage; };
+  if (is_huge_ && std::all_of(pieces.begin(), pieces.end(), is_slow)) {
+    is_huge_ = false;
+    for (const Slab& slab : slabs_) ::madvise(slab.memory, slab.bytes, MADV_NOHUGEPAGE);
+  }
 }
 
 std::unique_ptr<KvPage> KvCache::take() {

@@ -16,6 +16,7 @@
 #include "engine/engine.h"
 #include "engine/kernel/kernels.h"
 #include "engine/run/pool.h"
+#include "sys/env.h"
 
 namespace cresset::engine {
 
@@ -55,8 +56,10 @@ class KvCache {
   std::unique_ptr<KvPage> take();  // CHECKs that one is free: admission has reserved it
   void give_back(std::unique_ptr<KvPage> page);
   // Has the system map the memory of the next `pages` to be taken, as far as there may be so many, on all
-  // threads of the pool at once. Without it each is mapped at its first touch, while the others wait.
-  void prepare(Pool& pool, uint64_t pages);
+  // threads of the pool at once. Without it each is mapped at its first touch, while the others wait. Where
+  // that is slow by `clock`, as in a guest whose host has to find the memory first, later ones are mapped in
+  // small pages, which the system has at hand.
+  void prepare(Pool& pool, sys::Env& clock, uint64_t pages);
 
  private:
   struct Slab;
@@ -76,8 +79,9 @@ class KvCache {
     unsigned char* mapped;  // up to here, at the least
   };
   std::vector<Slab> slabs_;
-  size_t cutting_ = 0;  // the slab that pages are cut from; the later ones are whole
-  uint64_t uncut_ = 0;  // pages of all slabs
+  bool is_huge_ = true;  // in large pages of the system
+  size_t cutting_ = 0;   // the slab that pages are cut from; the later ones are whole
+  uint64_t uncut_ = 0;   // pages of all slabs
 };
 
 inline uint64_t pages_for(size_t positions) {

@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cstring>
+
+#include "testing/ticking_env.h"
 
 namespace cresset::engine {
 namespace {
@@ -69,9 +72,10 @@ TEST(KvCache, PreparingPagesChangesNone) {
   };
   Pool pool(2);
   KvCache cache(shape, 100 * shape.page_bytes());
+  testing::TickingEnv quick(std::chrono::microseconds(10)), slow(std::chrono::milliseconds(2));
   std::vector<std::unique_ptr<KvPage>> taken;
   for (uint64_t step = 0; cache.pages_free() > 0; ++step) {
-    cache.prepare(pool, step * 5 % 23);
+    cache.prepare(pool, step < 6 ? quick : slow, step * 5 % 23);  // later in small pages
     for (uint64_t n = 0; n < step * 7 % 11 && cache.pages_free() > 0; ++n) {
       taken.push_back(cache.take());
       ASSERT_TRUE(all_are(*taken.back(), 0)) << taken.size();
@@ -82,7 +86,7 @@ TEST(KvCache, PreparingPagesChangesNone) {
       taken.pop_back();
     }
   }
-  cache.prepare(pool, 5);  // of none that are left
+  cache.prepare(pool, slow, 5);  // of none that are left
   for (auto& page : taken) {
     EXPECT_TRUE(all_are(*page, 0xFF));
     cache.give_back(std::move(page));

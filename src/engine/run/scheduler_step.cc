@@ -28,7 +28,7 @@ struct Scheduler::Batch {
 
 void Scheduler::step() {
   make_growth_possible();
-  parts_.cache.prepare(parts_.pool, pages_of_step());
+  parts_.cache.prepare(parts_.pool, parts_.clock, pages_of_step());
   Batch batch;
   std::vector<Draft> drafts = plan_drafts();
   for (auto& s : running_) {
