@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstring>
 #include <limits>
+#include <utility>
 
 #include "engine/kernel/exp.h"
 
@@ -162,8 +163,9 @@ void Attention::group_parts(size_t parts_max, std::vector<Part>& few) {
   }
   for (const Group& group : groups_) {
     const auto first = parts_.begin() + static_cast<std::ptrdiff_t>(group.first_part);
-    std::stable_sort(first, first + static_cast<std::ptrdiff_t>(group.parts),
-                     [&](const Part& a, const Part& b) { return chunks_of(a) > chunks_of(b); });
+    std::sort(first, first + static_cast<std::ptrdiff_t>(group.parts), [&](const Part& a, const Part& b) {
+      return std::pair(chunks_of(b), a.run) < std::pair(chunks_of(a), b.run);
+    });
   }
 }
 
