@@ -165,6 +165,17 @@ TEST_P(KernelsOfFormat, MultiplyToTheSameBits) {
 }
 
 // A token's row has the same bits alone and among others.
+// Wider than any list in the scratch: a file may say so.
+TEST(Kernels, MultiplyRowsOfAnyWidth) {
+  constexpr size_t kColumns = (kGemmScratchBytes / sizeof(uint32_t) + 8192) * 32;
+  const PackedMatrix matrix =
+      pack(Format::kQ4_0, testing::random_blocks(Format::kQ4_0, 16 * kColumns / 32, 1.0f, 5), 16, kColumns);
+  const Product product(Format::kQ4_0, kColumns, 2, ActivationMood::kRandom);
+  const std::vector<float> expected = product.run(*kScalarKernels, matrix, false, true);
+  for (const Kernels* fast : fast_kernels())
+    EXPECT_TRUE(same_bits(product.run(*fast, matrix, false, true), expected)) << fast->name;
+}
+
 TEST_P(KernelsOfFormat, MultiplyATokenAloneAsInABatch) {
   const Format format = GetParam().format;
   const size_t columns = 512;

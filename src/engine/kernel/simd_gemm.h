@@ -355,6 +355,9 @@ inline void multiply_all_few(const unsigned char* panel, int part, size_t blocks
   take(std::integral_constant<size_t, 1>());
 }
 
+// Rows of more blocks than a list in the scratch has room for are taken as those of many tokens.
+constexpr size_t kListedBlocks = kGemmScratchBytes / sizeof(uint32_t);
+
 // For each block, which of a few tokens have chosen it: token t at bit t.
 void list_choosers(const GemmArguments& a, uint32_t* choosers) {
   static_assert(kFewTokens <= 32);
@@ -407,7 +410,7 @@ void gemm_few(const GemmArguments& a) {
 
 template <PackedFormat kFormat>
 void gemm_int8(const GemmArguments& a) {
-  if (a.tokens <= kFewTokens) return gemm_few<kFormat>(a);
+  if (a.tokens <= kFewTokens && a.columns / 32 <= kListedBlocks) return gemm_few<kFormat>(a);
   for (size_t t0 = 0; t0 < a.tokens; t0 += kGemmTokens) {
     const size_t tokens = t0 + kGemmTokens < a.tokens ? kGemmTokens : a.tokens - t0;
     for (int part = 0; part < kParts; ++part) {
