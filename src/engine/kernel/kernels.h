@@ -109,7 +109,7 @@ struct KvPageKernels {
   void (*expand)(const unsigned char* page, size_t head_size, uint16_t* out);
 };
 
-constexpr size_t kBounds = 8;
+constexpr size_t kBounds = 8;  // of Kernels::above
 
 struct Kernels {
   const char* name;

@@ -322,7 +322,7 @@ void Attention::attend_chunk(size_t layer, const Task& task, size_t chunk, const
   if (group.shared_pages > chunk_begin) {
     const int32_t first =
         *std::min_element(room.first.begin(), room.first.begin() + static_cast<ptrdiff_t>(queries));
-    const bool has_own = chunks_of(parts[0]) > chunk && group.shared_pages < chunk_end;
+    const bool has_own = group.shared_pages < chunk_end;  // a task's first part has all its chunks
     visit(parts[0], 0, queries, std::max(chunk_begin, static_cast<size_t>(first) / kPagePositions),
           std::min(group.shared_pages, chunk_end),
           has_own ? page_of(layer, task.kv_head, parts[0], group.shared_pages) : next);

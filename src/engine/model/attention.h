@@ -3,7 +3,8 @@
 //
 // A query's result is the sum over chunks of positions that begin at absolute positions, merged in order, so
 // it has the same bits however the tasks are cut. Decoding sequences that begin with the same pages (a system
-// prompt, copies of one prompt) read these together: a page once for the queries of all. Owned by Forward.
+// prompt, copies of one prompt) read these together, a few to a task: a page once for their queries. Owned by
+// Forward.
 #pragma once
 
 #include <cstddef>
