@@ -40,7 +40,7 @@ void GatheredAnswer::wait(int choices) {
 
 void GatheredAnswer::wait_for_events(size_t count) {
   std::unique_lock lock(mutex_);
-  changed_.wait(lock, [&] { return events_ >= count || error_; });
+  changed_.wait(lock, [&] { return events_ >= count || finished_ > 0 || error_; });
 }
 
 size_t GatheredAnswer::events() const {

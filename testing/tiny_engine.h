@@ -26,6 +26,7 @@ class GatheredAnswer final : public chat::EventSink {
 
   // Blocks until `choices` choices have finished or the answer failed.
   void wait(int choices = 1);
+  // Blocks until there are `count` events, a choice has finished or the answer failed.
   void wait_for_events(size_t count);
 
   struct Choice {

@@ -95,6 +95,7 @@ TEST(EngineLimits, ACancelledAnswerLeavesTheBatchInTheNextStep) {
   TinyEngine tiny({}, {.threads = 1});
   chat::CancelToken cancel, stop;
   auto leaver = std::make_shared<GatheredAnswer>(), stayer = std::make_shared<GatheredAnswer>();
+  std::promise<void> both_submitted;
   uint64_t left_at = 0;      // steps that were over; on the leader's thread alone until settled
   std::vector<int> running;  // after each step from then on
   leaver->on_each = [&, deltas = 0](const chat::Event&) mutable {
@@ -102,15 +103,21 @@ TEST(EngineLimits, ACancelledAnswerLeavesTheBatchInTheNextStep) {
     left_at = tiny->stats().steps_total;
     cancel.cancel();
   };
-  stayer->on_each = [&](const chat::Event&) {
+  stayer->on_each = [&, is_first = true](const chat::Event&) mutable {
+    // It must not come to its end before the other has begun.
+    if (std::exchange(is_first, false)) both_submitted.get_future().wait();
     const EngineStats stats = tiny->stats();
     if (left_at > 0 && stats.steps_total > left_at + 1) running.push_back(stats.running);
     if (running.size() == 3) stop.cancel();
   };
   ASSERT_TRUE(tiny->submit({endless(5), stayer, stop}));
   ASSERT_TRUE(tiny->submit({endless(40), leaver, cancel}));
-  while (!stop.is_cancelled()) stayer->wait_for_events(stayer->events() + 1);
-  EXPECT_EQ(tiny.settled_stats().running, 0);
+  // The preparer works in order: when it has refused this one, the scheduler has both.
+  tiny.submit(endless(512))->wait();
+  both_submitted.set_value();
+  while (tiny.settled_stats().running > 0) {
+  }
+  EXPECT_TRUE(stop.is_cancelled());
   EXPECT_EQ(running, (std::vector<int>{1, 1, 1}));
 }
 
