@@ -7,6 +7,7 @@
 #include <unistd.h>
 #endif
 
+#include <algorithm>
 #include <cstdio>
 #include <fstream>
 #include <sstream>
@@ -31,10 +32,26 @@ CpuFeatures read_cpu_features() {
       break;
     }
   }
+  f.cores_online = std::max(1, static_cast<int>(read_allowed_cores().size()));
+  return f;
+}
+
+std::vector<int> read_allowed_cores() {
+  std::vector<int> cores;
   cpu_set_t set;
   CPU_ZERO(&set);
-  if (sched_getaffinity(0, sizeof set, &set) == 0) f.cores_online = CPU_COUNT(&set);
-  return f;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return cores;
+  for (int core = 0; core < CPU_SETSIZE; ++core) {
+    if (CPU_ISSET(core, &set)) cores.push_back(core);
+  }
+  return cores;
+}
+
+void keep_to_cores(const std::vector<int>& cores) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (const int core : cores) CPU_SET(core, &set);
+  static_cast<void>(sched_setaffinity(0, sizeof set, &set));
 }
 
 void lower_thread_priority() {

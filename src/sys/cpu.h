@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 namespace cresset::sys {
 
@@ -15,6 +16,11 @@ struct CpuFeatures {
 };
 
 CpuFeatures read_cpu_features();
+
+// Numbers of the cores that the calling thread may use; threads that it starts may use the same.
+std::vector<int> read_allowed_cores();
+// From now on the calling thread uses only these. Best effort.
+void keep_to_cores(const std::vector<int>& cores);
 
 // Bytes of physical memory, and what is free for use now (0 where unknown).
 struct Memory {

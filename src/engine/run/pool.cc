@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/check.h"
+#include "sys/cpu.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -85,6 +86,8 @@ Pool::Pool(int threads, sys::Env* clock)
       slept_ns_(std::make_unique<std::atomic<int64_t>[]>(static_cast<size_t>(threads))),
       fewer_for_(kFewerLeast) {
   CHECK(threads >= 1 && threads <= kThreadsMax);
+  cores_ = sys::read_allowed_cores();
+  if (cores_.size() != static_cast<size_t>(threads)) cores_.clear();
   for (int i = 1; i < threads; ++i) others_.emplace_back([this, i] { serve(i); });
 }
 
@@ -129,6 +132,7 @@ void Pool::judge(sys::Instant begun, sys::Instant ended) {
 }
 
 void Pool::serve(int index) {
+  if (!cores_.empty()) sys::keep_to_cores({cores_[static_cast<size_t>(index)]});
   uint32_t seen = 0;
   for (;;) {
     if (!poll(job_, seen)) sleep_while(job_, seen);

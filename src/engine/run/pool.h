@@ -4,6 +4,11 @@
 // A busy neighbour on one core must not hold up the others at every barrier: with a clock, a pool whose
 // threads wait for each other most of the time runs with a thread less for a while, then tries again (what is
 // computed does not depend on the number of threads).
+//
+// Of a pool of as many threads as there are cores, each keeps to a core of its own. Left to the system, a
+// thread that wakes while another program has its core for a moment joins its neighbour on theirs, and both
+// take turns there for some 20 ms beside a core with nothing to do. Only thread 0, the caller's, goes where it
+// can: it may have to compute alone beside a program that keeps one core busy.
 #pragma once
 
 #include <atomic>
@@ -105,6 +110,7 @@ class Pool {
   const int threads_;
   int active_;  // threads of this run
   sys::Env* const clock_;
+  std::vector<int> cores_;  // of each thread; empty: the system decides
   sys::Env* meter_ = nullptr;
   std::vector<std::thread> others_;
   const std::function<void(Worker&)>* work_ = nullptr;

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <thread>
 
+#include "sys/cpu.h"
 #include "testing/ticking_env.h"
 
 namespace cresset::engine {
@@ -124,6 +125,24 @@ TEST(Pool, DoesWithoutAThreadThatIsNotLetRunAndTriesItAgain) {
   std::atomic<int> both{0};
   pool.run([&](Worker&) { ++both; });
   EXPECT_EQ(both, 2);
+}
+
+TEST(Pool, ThreadsForEveryCoreKeepToOneEachButForTheCaller) {
+  const std::vector<int> all = sys::read_allowed_cores();
+  Pool pool(static_cast<int>(all.size()));
+  pool.run([&](Worker& worker) {
+    const auto index = static_cast<size_t>(worker.index());
+    EXPECT_EQ(sys::read_allowed_cores(), index == 0 ? all : std::vector<int>{all[index]});
+  });
+}
+
+TEST(Pool, AnotherNumberOfThreadsGoesWhereTheSystemLetsThem) {
+  const std::vector<int> all = sys::read_allowed_cores();
+  for (const size_t threads : {all.size() + 1, all.size() - 1}) {
+    if (threads == 0) continue;
+    Pool pool(static_cast<int>(threads));
+    pool.run([&](Worker&) { EXPECT_EQ(sys::read_allowed_cores(), all); });
+  }
 }
 
 TEST(Pool, NothingToDoIsDone) {
