@@ -24,6 +24,8 @@ namespace {
 constexpr size_t kPorterQueueMax = 1024;
 constexpr std::chrono::milliseconds kDrainTimeMax{30'000};
 constexpr std::chrono::milliseconds kSelfCheckDelay{250};
+// Of keys and values: what a burst of a dozen short chats takes with a small model.
+constexpr uint64_t kReadyKvBytes = 48u << 20;
 
 chat::Priority priority_of(const std::string& word) {
   if (word == "interactive") return chat::Priority::kInteractive;
@@ -116,7 +118,7 @@ class House {
         models_(store, context.config.model_default),
         engines_(
             context.env, schedule_, *loader_, models_,
-            [&context](const std::string& path) { return open_engine(context, path); },
+            [&context](const std::string& path) { return open_engine(context, path, kReadyKvBytes); },
             local_options(context),
             [&context](const std::string& line) { context.terminal.err(printable(line) + "\n"); }) {}
 

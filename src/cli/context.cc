@@ -69,8 +69,11 @@ bool names_model(Context& context, const std::string& name) {
   return found.has_value() || found.error().code == Code::kCorrupt;
 }
 
-Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const std::string& path) {
-  return context.parts.open_engine(context.env, path, engine_options(context, path));
+Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const std::string& path,
+                                                    uint64_t kv_bytes_ready) {
+  engine::EngineOptions options = engine_options(context, path);
+  options.kv_bytes_ready = kv_bytes_ready;
+  return context.parts.open_engine(context.env, path, options);
 }
 
 void prepare_model(Context& context, const store::ModelStore& store, const store::ModelRecord& record) {

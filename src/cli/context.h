@@ -64,7 +64,9 @@ struct ModelFile {
 Result<ModelFile> find_model(Context& context, const std::string& name);
 // Whether the name means an installed model or a file, for `run MODEL PROMPT`.
 bool names_model(Context& context, const std::string& name);
-Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const std::string& path);
+// `kv_bytes_ready`: see EngineOptions.
+Result<std::unique_ptr<engine::Engine>> open_engine(Context& context, const std::string& path,
+                                                    uint64_t kv_bytes_ready = 0);
 // Lets the engine prepare a model that has just been installed for a quick first start. Nothing is said where
 // that does not work: it will start all the same.
 void prepare_model(Context& context, const store::ModelStore& store, const store::ModelRecord& record);

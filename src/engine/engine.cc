@@ -165,6 +165,29 @@ class LocalEngine final : public Engine {
         shelf_(env, kept_directory(options), options.model_sha256) {}
 
   Status start() {
+    // One core makes the tables of the text while the others fetch weights.
+    Status text;
+    std::thread reader([&] { text = open_text(); });
+    const Status computing = open_computing();
+    reader.join();
+    CRESSET_TRY_STATUS(text);
+    CRESSET_TRY_STATUS(computing);
+    const SchedulerOptions scheduling{
+        .context = file_.config.context,
+        .sequences_max =
+            std::min(forward_->rows_max(), static_cast<size_t>(std::max(1, options_.sequences_max))),
+        .queue_max = static_cast<size_t>(options_.queue_max),
+        .step_tokens_max = forward_->rows_max(),
+        .speculation = options_.speculation};
+    scheduler_ = std::make_unique<Scheduler>(
+        scheduling,
+        SchedulerParts{env_, *pool_, *forward_, *cache_, *tokenizer_, kernels_, file_.config.vocabulary});
+    fingerprint_ = make_fingerprint();
+    preparer_ = std::thread([this] { prepare(); });
+    return {};
+  }
+
+  Status open_text() {
     const Vocabulary& vocabulary = *file_.vocabulary;
     CRESSET_TRY(tokenizer, Tokenizer::open(vocabulary));
     tokenizer_ = std::move(tokenizer);
@@ -173,13 +196,17 @@ class LocalEngine final : public Engine {
       template_ = std::make_unique<ChatTemplate>(std::move(chat_template));
     }
     prompts_ = std::make_unique<PromptMaker>(*tokenizer_, template_.get());
+    return {};
+  }
+
+  Status open_computing() {
     pool_ = std::make_unique<Pool>(threads_, &env_);
     ModelConfig& config = file_.config;
     config.rope_factors.clear();
     CRESSET_TRY_STATUS(load_weights());
     if (options_.context_max > 0)
       config.context = std::min(config.context, static_cast<size_t>(options_.context_max));
-    CRESSET_TRY(card, make_card(*file_.gguf, file_.mapped->bytes().size(), config, vocabulary));
+    CRESSET_TRY(card, make_card(*file_.gguf, file_.mapped->bytes().size(), config, *file_.vocabulary));
     card_ = std::move(card);
 
     const bool is_float = options_.arithmetic == Arithmetic::kFloat32;
@@ -194,17 +221,10 @@ class LocalEngine final : public Engine {
         std::min<size_t>(static_cast<size_t>(std::max(1, options_.step_tokens_max)), 4096);
     forward_ =
         std::make_unique<Forward>(config, weights_, kernels_, options_.arithmetic, shape, threads_, rows_max);
-    const SchedulerOptions scheduling{
-        .context = config.context,
-        .sequences_max = std::min(rows_max, static_cast<size_t>(std::max(1, options_.sequences_max))),
-        .queue_max = static_cast<size_t>(options_.queue_max),
-        .step_tokens_max = rows_max,
-        .speculation = options_.speculation};
-    scheduler_ = std::make_unique<Scheduler>(
-        scheduling,
-        SchedulerParts{env_, *pool_, *forward_, *cache_, *tokenizer_, kernels_, config.vocabulary});
-    fingerprint_ = make_fingerprint();
-    preparer_ = std::thread([this] { prepare(); });
+    if (const uint64_t ready = options_.kv_bytes_ready / shape.page_bytes(); ready > 0) {
+      cache_->prepare(*pool_, env_, 1);  // tells whether the system's large pages are quick here
+      cache_->prepare(*pool_, env_, ready);
+    }
     return {};
   }
 

@@ -34,6 +34,8 @@ struct EngineOptions {
   Arithmetic arithmetic = Arithmetic::kInt8;
   int context_max = 0;        // tokens a sequence may have; 0: the model's own
   uint64_t kv_bytes_max = 0;  // all sequences together; 0: a quarter of the machine's memory
+  // So many of them at most are mapped by the system before the first request, which waits for it otherwise.
+  uint64_t kv_bytes_ready = 0;
   KvFormat kv_format = KvFormat::kBf16;
   int sequences_max = 64;     // computed at once; more wait in the queue
   int queue_max = 512;        // waiting sequences; more are refused (run/queue.h)

@@ -10,6 +10,7 @@
 #include "engine/engine.h"
 #include "testing/paths.h"
 #include "testing/real_model.h"
+#include "testing/tiny_engine.h"
 
 namespace cresset::engine {
 namespace {
@@ -55,6 +56,24 @@ TEST(Memory, SmolLM2TakesItsFileAndItsKeysAndValues) {
 }
 TEST(Memory, Gemma3TakesItsFileAndItsKeysAndValues) {
   expect_one_copy(testing::gemma_model_path(), 18 * 1 * 256 * 2 * 2);
+}
+
+// Mapped while opening, and so resident before anyone asks; as far as the budget goes.
+TEST(Memory, KeysAndValuesThatAreToBeReadyAre) {
+  if (testing::kIsSanitized) GTEST_SKIP() << "a sanitizer's own memory would be measured";
+  if (read_status("VmRSS") == 0) GTEST_SKIP() << "the system does not say what is resident";
+  constexpr uint64_t kReady = 24u << 20, kBudget = 16u << 20, kSlack = 4u << 20;
+  const auto resident_with = [](const EngineOptions& options) {
+    testing::TinyEngine tiny({}, options);
+    const uint64_t resident = read_status("VmRSS");
+    EXPECT_FALSE(tiny.answer(testing::complete(std::vector<int32_t>(100, 5), 3))->error());
+    return resident;
+  };
+  const uint64_t least = resident_with({.threads = 2});
+  EXPECT_GE(resident_with({.threads = 2, .kv_bytes_ready = kReady}), least + kReady - kSlack);
+  const uint64_t bounded = resident_with({.threads = 2, .kv_bytes_max = kBudget, .kv_bytes_ready = kReady});
+  EXPECT_GE(bounded, least + kBudget - kSlack);
+  EXPECT_LE(bounded, least + kBudget + kSlack);
 }
 
 bool write_at_once(const std::string& path, const std::string& content) {
