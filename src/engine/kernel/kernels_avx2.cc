@@ -203,6 +203,10 @@ struct Unit {
       return _mm256_add_epi32(acc, _mm256_add_epi32(even, odd));
     }
   }
+  template <bool kWide>
+  static Int dot4_once(Int acc, Int w, const int8_t* x) {
+    return dot4<kWide>(acc, w, x);
+  }
   // Pairs of products of w's bytes, signed or unsigned, with the four at x, in 16 bits.
   template <bool kSigned>
   static Int pair_products(Int w, const int8_t* x) {

@@ -295,7 +295,7 @@ inline __attribute__((always_inline)) Float add_product(const BlockWeights& w, c
     if constexpr (kChains == 2) dot[1] = Unit::int_zero();
 #pragma GCC unroll 8
     for (int s = h * kSteps; s < (h + 1) * kSteps; ++s)
-      dot[s % kChains] = Unit::template dot4<is_wide(kFormat)>(dot[s % kChains], w.q[s], x.q + 4 * s);
+      dot[s % kChains] = Unit::template dot4_once<is_wide(kFormat)>(dot[s % kChains], w.q[s], x.q + 4 * s);
     if constexpr (kChains == 2) dot[0] = Unit::int_add(dot[0], dot[1]);
     acc = Unit::fma(Unit::to_float(dot[0]), Unit::mul(w.scale[h], x_scale), acc);
   }

@@ -202,6 +202,14 @@ struct Unit {
     __builtin_memcpy(&four, x, 4);
     return _mm512_dpbusd_epi32(acc, w, _mm512_set1_epi32(four));
   }
+  // The same of four bytes that no other product needs, read by the product itself (g++ 12 makes two
+  // instructions of it).
+  template <bool kWide>
+  static Int dot4_once(Int acc, Int w, const int8_t* x) {
+    using Four __attribute__((may_alias)) = int32_t;
+    __asm__("vpdpbusd %2%{1to16%}, %1, %0" : "+v"(acc) : "v"(w), "m"(*reinterpret_cast<const Four*>(x)));
+    return acc;
+  }
   using Bytes = __m128i;
   // 16 values times `inverse`, to nearest, as int8; stored at out too.
   static Bytes quantise16(const Float* v, float inverse, int8_t* out) {

@@ -104,7 +104,7 @@ void Attention::plan(std::span<const Run> runs, int threads) {
     }
   }
   for (Room& room : rooms_) room.pages.resize(pages);
-  const auto wanted = static_cast<size_t>(threads) * 8;
+  const auto wanted = static_cast<size_t>(threads) * 6;
   const bool is_split = (groups_.size() + few.size()) * config_.kv_heads < wanted;
   // Sharing leaves enough tasks for all threads.
   group_parts(few.size() * config_.kv_heads * (is_split ? chunks_max : 1) / wanted, few);
