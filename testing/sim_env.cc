@@ -22,6 +22,9 @@ class SimMapped final : public sys::MappedFile {
   }
   std::span<const std::byte> bytes() const override { return std::as_bytes(std::span(pages_)).first(size_); }
   void release_pages() const override {}
+  void copy(const std::byte* from, std::span<std::byte> to) const override {
+    std::memcpy(to.data(), from, to.size());
+  }
 
  private:
   struct alignas(4096) Page {

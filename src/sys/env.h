@@ -25,6 +25,8 @@ class MappedFile {
   virtual std::span<const std::byte> bytes() const = 0;
   // Tells the system that these pages are not needed soon (they stay readable).
   virtual void release_pages() const = 0;
+  // Copies to.size() bytes of a part of bytes() that begins at `from`, without mapping their pages.
+  virtual void copy(const std::byte* from, std::span<std::byte> to) const = 0;
 };
 
 // An append-only handle for writing one file. Nothing is durable before sync() returned.

@@ -46,7 +46,7 @@ class Descriptor {
 
 class PosixMapped final : public MappedFile {
  public:
-  PosixMapped(void* data, size_t size) : data_(data), size_(size) {}
+  PosixMapped(int fd, void* data, size_t size) : fd_(fd), data_(data), size_(size) {}
   ~PosixMapped() override {
     if (size_ > 0) ::munmap(data_, size_);
   }
@@ -54,8 +54,14 @@ class PosixMapped final : public MappedFile {
   void release_pages() const override {
     if (size_ > 0) ::madvise(data_, size_, MADV_DONTNEED);
   }
+  void copy(const std::byte* from, std::span<std::byte> to) const override {
+    const off_t offset = from - static_cast<const std::byte*>(data_);
+    const ssize_t n = ::pread(fd_.get(), to.data(), to.size(), offset);
+    if (n != static_cast<ssize_t>(to.size())) std::memcpy(to.data(), from, to.size());
+  }
 
  private:
+  Descriptor fd_;
   void* data_;
   size_t size_;
 };
@@ -151,16 +157,16 @@ class PosixEnv final : public Env {
     }
   }
   Result<std::unique_ptr<MappedFile>> map(const std::string& path) override {
-    const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
     if (fd.get() < 0) return os_error(path, "open");
     struct ::stat s{};
     if (::fstat(fd.get(), &s) != 0) return os_error(path, "look at the file");
     if (!S_ISREG(s.st_mode)) return fail(Code::kInvalid, "not a regular file", path);
     const auto size = static_cast<size_t>(s.st_size);
-    if (size == 0) return std::unique_ptr<MappedFile>(new PosixMapped(nullptr, 0));
+    if (size == 0) return std::unique_ptr<MappedFile>(new PosixMapped(-1, nullptr, 0));
     void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd.get(), 0);
     if (data == MAP_FAILED) return os_error(path, "map");
-    return std::unique_ptr<MappedFile>(new PosixMapped(data, size));
+    return std::unique_ptr<MappedFile>(new PosixMapped(fd.release(), data, size));
   }
   Result<std::unique_ptr<WritableFile>> open_append(const std::string& path, bool truncate) override {
     Descriptor fd(

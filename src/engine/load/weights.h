@@ -43,7 +43,7 @@ struct Weights {
   std::vector<float> output_norm;
   std::vector<LayerWeights> layers;
   uint64_t bytes = 0;                     // of the packed matrices
-  const sys::MappedFile* file = nullptr;  // whose pages reading the embedding brings in
+  const sys::MappedFile* file = nullptr;  // that the embedding is in
   std::unique_ptr<PackedFile> packed;     // what the matrices are views of; null: they are packed here
   std::vector<PackedPart> parts;          // the matrices in the order in which they were loaded
 

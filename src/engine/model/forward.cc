@@ -9,8 +9,6 @@
 namespace cresset::engine {
 namespace {
 
-constexpr size_t kReleaseEveryTokens = 16;
-
 size_t round_up(size_t n, size_t to) {
   return (n + to - 1) / to * to;
 }
@@ -94,10 +92,12 @@ void Forward::embed(Worker& worker) {
   const size_t width = config_.embedding, pairs = config_.rope_size / 2;
   const size_t row_size = row_bytes(weights_.embedding_format, width).value_or(0);
   worker.parallel_for(tokens_.size(), row_chunk(worker), [&](size_t begin, size_t end) {
+    std::vector<std::byte> row(row_size);
     for (size_t t = begin; t < end; ++t) {
       const std::span<float> x(x_.data() + t * width, width);
-      dequantise_row(weights_.embedding_format,
-                     weights_.embedding.subspan(static_cast<size_t>(tokens_[t]) * row_size, row_size), x);
+      // Mapped pages would bring their neighbours, and add up to a second table.
+      weights_.file->copy(weights_.embedding.data() + static_cast<size_t>(tokens_[t]) * row_size, row);
+      dequantise_row(weights_.embedding_format, row, x);
       for (float& v : x) v *= config_.embedding_scale;
       for (size_t r = 0; r < rotations_.size(); ++r) {
         float* const cosines = rotations_[r].data() + t * config_.rope_size * 2;
@@ -110,12 +110,6 @@ void Forward::embed(Worker& worker) {
           sines[b] = static_cast<float>(std::sin(static_cast<double>(angle)));
           sines[a] = -sines[b];
         }
-      }
-      // The system maps the pages around a token's embedding with it; left alone, they add up to a second
-      // table.
-      if (embedded_since_release_.fetch_add(1) + 1 >= kReleaseEveryTokens && weights_.file != nullptr) {
-        embedded_since_release_ = 0;
-        weights_.file->release_pages();
       }
     }
   });

@@ -6,7 +6,6 @@
 // threads work inside forward().
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <span>
 #include <vector>
@@ -70,7 +69,6 @@ class Forward {
   Attention attention_;
   Gated gated_;
   Experts experts_;
-  std::atomic<size_t> embedded_since_release_{0};  // tokens
   size_t rows_max_, logits_stride_, query_width_, kv_width_;
 
   // The batch in work.
